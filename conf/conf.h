@@ -1,0 +1,147 @@
+/*
+ * conf: every option in one table; parsing, validation, defaults, documentation.
+ *
+ * Owns: struct conf, made once by conf_load and immutable afterwards (a reload makes a new one).
+ * Called by: the library's constructor (on the program's main thread, before main), the reporter (a
+ * reload) and the scope command. Memory comes from malloc, which inside libscope.so is our own heap
+ * (os/heap.h). The only user of libyaml. Never prints: troubles are handed to the caller.
+ *
+ * Precedence, highest first: --set (SCOPE_SET), SCOPE_*, scope.yml, OTEL_*, defaults. A sink that
+ * is named anywhere switches off the implicit one.
+ */
+#ifndef SCOPE_CONF_CONF_H
+#define SCOPE_CONF_CONF_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+struct conf_list {
+    char **items; /* NUL-ended strings */
+    size_t count;
+};
+
+struct conf_pair {
+    char *key, *value;
+};
+struct conf_pairs {
+    struct conf_pair *items;
+    size_t count;
+};
+
+/* Which processes a rule means; every member that is set must match. Globs (`*`, `?`). */
+struct conf_match {
+    char *executable; /* base name or, with a slash, absolute path; NULL: any */
+    char *argument;   /* any element of argv */
+    char *user;       /* name or number */
+};
+
+enum temporality_preference { TEMPORALITY_AUTO, TEMPORALITY_PREFER_DELTA, TEMPORALITY_PREFER_CUMULATIVE };
+enum statsd_format { STATSD_DOGSTATSD, STATSD_PLAIN };
+enum diagnostics_level { DIAGNOSTICS_ERROR, DIAGNOSTICS_WARN, DIAGNOSTICS_INFO, DIAGNOSTICS_DEBUG };
+
+/* A family of events: on or off, and which. Regular expressions (PCRE2), unanchored. */
+struct conf_events {
+    bool enabled;
+    struct conf_list include; /* empty: all */
+    struct conf_list exclude;
+};
+
+struct conf {
+    bool enabled;              /* enabled */
+    bool follow;               /* processes.follow: children of exec carry the library on */
+
+    struct conf_match *include, *exclude; /* processes.include, processes.exclude */
+    size_t include_count, exclude_count;
+
+    char *service_name;        /* resource.service_name; NULL: fallback */
+    struct conf_pairs attributes; /* resource.attributes */
+    struct conf_pairs tags;    /* tags: on every metric point, log record and span */
+
+    bool metrics;              /* metrics.enabled */
+    uint64_t metrics_interval; /* metrics.interval, nanoseconds (10 s) */
+    enum temporality_preference temporality; /* metrics.temporality */
+    uint32_t cardinality_limit; /* metrics.cardinality_limit: points per metric (2000) */
+    bool metrics_file, metrics_socket, metrics_name, metrics_process; /* metrics.file ... */
+
+    uint64_t events_interval;  /* events.interval, nanoseconds (1 s): events and logs */
+    uint32_t events_rate;      /* events.rate: events a second at most (10000), 0: no limit */
+    struct conf_events events_file, events_connection, events_name, events_process;
+
+    bool logs_console;         /* logs.console */
+    bool logs_syslog;          /* logs.syslog */
+    struct conf_list logs_files; /* logs.files: globs; a path that matches is a log */
+    struct conf_list logs_include, logs_exclude; /* logs.include: regexes on the line */
+    uint32_t logs_line_max;    /* logs.line_max, bytes (16 KiB) */
+    uint32_t logs_rate;        /* logs.rate, lines a second (5000), 0: no limit */
+    bool logs_continuation;    /* logs.continuation: stack traces are kept together */
+
+    char *ndjson_to;           /* ndjson.to: a URL (transport.h), NULL: off */
+    uint64_t ndjson_rotate;    /* ndjson.rotate_size, bytes, 0: never */
+    uint32_t ndjson_keep;      /* ndjson.rotate_keep */
+    char *statsd_to;           /* statsd.to */
+    enum statsd_format statsd_format; /* statsd.format: dogstatsd, plain */
+    char *statsd_prefix;       /* statsd.prefix, "" */
+    struct conf_list statsd_tags; /* statsd.tags: which resource attributes become tags */
+
+    uint64_t memory_pool;      /* memory.pool, bytes (4 MiB) */
+    uint64_t memory_queue;     /* memory.queue: for each sink, bytes (1 MiB) */
+    uint32_t memory_threads;   /* memory.threads: lanes at most (16384) */
+
+    uint64_t exit_bound;       /* exit.bound, nanoseconds (500 ms) */
+
+    bool control;              /* control.enabled */
+    char *control_dir;         /* control.dir; NULL: $XDG_RUNTIME_DIR/scope or /tmp/scope-UID */
+
+    char *diagnostics_to;      /* diagnostics.to: a file path, or NULL: nowhere. Never stderr. */
+    enum diagnostics_level diagnostics_level; /* diagnostics.level */
+
+    char *path;                /* the scope.yml that was read, NULL: none */
+    void *origins;             /* conf's own: where each value came from */
+};
+
+/* Something wrong in the configuration; the rest is used. */
+struct conf_trouble {
+    const char *origin; /* a file's path, an environment variable's name, or "--set" */
+    unsigned line, column; /* 1-based; 0: not in a file */
+    const char *text;   /* what is wrong, and the values that are allowed */
+};
+typedef void conf_report(void *context, const struct conf_trouble *trouble);
+
+/* What conf_load reads. */
+struct conf_input {
+    char *const *environ;      /* NULL-ended NAME=value */
+    bool privileged;           /* AT_SECURE, or uid != euid: nothing is read but defaults */
+    const char *file;          /* --config; NULL: SCOPE_CONFIG, else the search order */
+    char *const *sets;         /* --set KEY=VALUE, NULL-ended; NULL none */
+    const char *executable;    /* for processes.* and overrides; NULL: none are applied */
+    char *const *arguments;    /* argv, NULL-ended; may be NULL */
+    const char *user;          /* name of the effective user; NULL: looked up by number only */
+    uint32_t uid;
+};
+
+/*
+ * Loads the configuration. Never fails but for want of memory (NULL): what is wrong goes to report
+ * (may be NULL), once each, and the default stands.
+ */
+struct conf *conf_load(const struct conf_input *input, conf_report *report, void *context);
+void conf_free(struct conf *conf);
+
+/* Whether the process of conf_load's input is to be observed: enabled, and not excluded. */
+bool conf_observes(const struct conf *conf, const struct conf_input *input);
+
+/* `scope config`: every key, its value and where the value came from, as YAML with comments. */
+int conf_print(const struct conf *conf, FILE *out);
+/* `scope config check`: 0, or the number of errors reported. -errno if the file cannot be read. */
+int conf_check(const char *file, conf_report *report, void *context);
+/* Generators for scope.yml, the reference page and --help, all from the table. */
+int conf_write_example(FILE *out);
+int conf_write_reference(FILE *out);
+
+/* Sizes and durations as options take them: "4MiB", "64k", "10s", "500ms". 0 or -EINVAL, -ERANGE. */
+int conf_parse_size(const char *text, uint64_t *bytes);
+int conf_parse_duration(const char *text, uint64_t *nanoseconds);
+bool conf_glob(const char *pattern, const char *text); /* `*` any run, `?` any one character */
+
+#endif

@@ -1,0 +1,318 @@
+/*
+ * The binary layout that capture writes and the reporter reads: one region of memory, private or a
+ * shared memfd, the same in both cases.
+ *
+ *     region = [ struct region_head | chunks (the pool) | lanes ]
+ *
+ * A *lane* is where one thread writes: exact counters, and the chunk that its records go into. A
+ * thread binds a lane at its first watched call and gives it back when it ends; the next thread goes
+ * on with the lane as it stands, counters and half-filled chunk included. Counters only ever grow;
+ * the reporter subtracts what it saw before. (Shared memory is hostile input to a companion: nothing
+ * read from here is trusted as an index or a length without a check.)
+ *
+ * Rules of writing, each from shared/reference/techniques.md, "Ring and counters":
+ *  - a lane's counters are changed by its thread and that thread's signal handlers alone, each by
+ *    one instruction (no lock prefix): lane_add();
+ *  - a slot is reserved by one unlocked xadd on the chunk's `head`, and committed by storing its
+ *    word last. A zero word: reserved, nothing written yet (all its lines are zero);
+ *  - an uncommitted slot is abandoned once a later record of depth 0 of the same lane is committed.
+ */
+#ifndef SCOPE_CAPTURE_LAYOUT_H
+#define SCOPE_CAPTURE_LAYOUT_H
+
+#include <stdint.h>
+
+#include "capture/ops.h"
+
+#define LAYOUT_MAGIC 0x65706f63734c4f4dULL
+#define LAYOUT_VERSION 1u
+
+enum {
+    CHUNK_SIZE = 16384,
+    CHUNK_DATA = 64,        /* the first slot's offset in a chunk */
+    CHUNK_MAX = 4096,       /* chunks at most: 64 MiB */
+    LANE_SIZE = 8192,
+    SLOT_ALIGN = 64,
+    RECORD_PAYLOAD_MAX = 8192, /* bytes behind one record; longer data goes into several */
+    HISTOGRAM_BOUNDS = 22,  /* 1, 2, 5 to a decade, 1 us to 10 s */
+    HISTOGRAM_BUCKETS = HISTOGRAM_BOUNDS + 1,
+    LANE_CELLS = 32,
+    LANE_TOTALS = 32,
+    LANE_ERRORS = 16,
+};
+
+/* One operation on one kind of descriptor: a latency histogram with its sums. Durations in ticks. */
+struct cell {
+    uint64_t bytes;
+    uint64_t ticks;
+    uint64_t min; /* since the reporter last took it; ~0 when nothing came */
+    uint64_t max; /* 0 when nothing came */
+    uint32_t bucket[HISTOGRAM_BUCKETS]; /* count = their sum */
+    uint32_t spare;
+};
+_Static_assert(sizeof(struct cell) == 128, "a cell is two cache lines");
+
+/* Operations that failed, by errno. key = 1 << 31 | op << 20 | kind << 16 | errno; 0 is free. */
+struct error_count {
+    uint32_t key;
+    uint32_t count;
+};
+
+/* What one descriptor did on one lane since it was last handed over. */
+struct totals {
+    int32_t fd;          /* -1: free */
+    uint32_t generation; /* of the descriptor; tells a number's lives apart */
+    uint64_t read_bytes;
+    uint64_t write_bytes;
+    uint32_t read_ops;
+    uint32_t write_ops;
+    uint32_t errors;
+    uint32_t other_ops;  /* seeks, syncs, stats */
+    uint64_t ticks;      /* time inside all of these */
+    uint64_t last;       /* ticks: the end of the latest of these */
+};
+_Static_assert(sizeof(struct totals) == 56, "totals");
+
+struct lane {
+    /* the thread's line: everything a call reads or writes first */
+    uint32_t busy;    /* writers in progress on this lane: the thread, and handlers on top of it */
+    uint32_t attention; /* LANE_*: something for the slow way in */
+    uint32_t chunk;   /* the chunk written into, plus one; 0 none */
+    uint32_t reclaim; /* set by the reporter while it wants the chunk */
+    uint64_t outer_sp; /* stack pointer of the outermost writer */
+    uint64_t alt_lo, alt_hi; /* the alternate signal stack, where the thread set one */
+    int32_t tid;      /* the thread that holds it; 0: free */
+    int32_t pid;
+    uint32_t number;  /* its own index */
+    uint32_t next_cell;
+    uint32_t thread_said; /* the tid that the last RECORD_THREAD named */
+    uint32_t next_sequence; /* of the next chunk */
+    uint64_t context[4]; /* trace id (2), span id, flags: the thread's current trace context */
+    /* indices: 0 none yet, n + 1 a cell of this lane, 255 the region's shared cells */
+    uint8_t cell_of[OP_COUNT][KIND_COUNT];
+    struct error_count error[LANE_ERRORS];
+    struct totals totals[LANE_TOTALS];
+    struct cell cell[LANE_CELLS] __attribute__((aligned(64)));
+};
+_Static_assert(sizeof(struct lane) <= LANE_SIZE, "a lane is two pages");
+
+/* lane.attention */
+enum {
+    LANE_VFORK = 1u, /* a vfork is under way: compare getpid before recording */
+};
+
+struct chunk {
+    uint32_t head;     /* offset of the next free byte; may overshoot CHUNK_SIZE */
+    uint32_t lane;
+    uint32_t sequence; /* of this chunk within its lane */
+    uint32_t spare;
+    uint8_t unused[CHUNK_DATA - 16];
+    uint8_t data[CHUNK_SIZE - CHUNK_DATA];
+};
+_Static_assert(sizeof(struct chunk) == CHUNK_SIZE, "chunk");
+
+/* record.word = length in bytes of the whole slot (a multiple of 64) << 8 | depth << 2 | state */
+enum { SLOT_EMPTY = 0, SLOT_OPEN = 1, SLOT_COMMITTED = 2, SLOT_STATE = 3 };
+#define SLOT_DEPTH(word) (((word) >> 2) & 63u)
+#define SLOT_LENGTH(word) ((word) >> 8)
+
+/*
+ * One thing that happened. `result` is what the call returned, or -errno.
+ * What a, b, c and the payload are, by type, stands beside each type below.
+ */
+struct record {
+    uint32_t word;
+    uint16_t type;  /* enum record_type */
+    uint8_t op;     /* enum op */
+    uint8_t kind;   /* enum kind */
+    uint64_t start; /* ticks */
+    uint64_t end;   /* ticks */
+    int32_t fd;
+    uint32_t generation;
+    int64_t result;
+    uint64_t a, b;
+    uint32_t payload; /* bytes behind this structure */
+    uint32_t flags;   /* RECORD_* */
+};
+_Static_assert(sizeof(struct record) == 64, "a record is one line, its payload follows");
+
+enum {
+    RECORD_TRUNCATED = 1u, /* the payload is a part: `a` or the type says how long the whole was */
+    RECORD_NONBLOCK = 2u,  /* the descriptor was non-blocking */
+    RECORD_BINARY = 4u,    /* data held NUL bytes and was left out */
+    RECORD_SERVER = 8u,    /* the descriptor came from accept */
+    RECORD_MORE = 16u,     /* RECORD_DATA: the next record of this lane continues this write */
+    RECORD_ERR = 32u,      /* RECORD_DATA: goes to standard error */
+    RECORD_OUT = 64u,      /* RECORD_DATA: goes to standard output */
+    RECORD_BUFFERED = 128u, /* RECORD_DATA: from a fully buffered stdio stream */
+};
+
+enum record_type {
+    RECORD_NONE,
+    RECORD_THREAD,   /* the lane's thread from here on. fd = tid */
+    RECORD_OPEN,     /* fd, generation (of the new one). a = open flags, b = mode; payload = path,
+                        absolute unless result of a dirfd: then flags say nothing and
+                        payload = struct dir_path */
+    RECORD_CLOSE,    /* payload = struct totals of the lane that closed it */
+    RECORD_TOTALS,   /* payload = struct totals, evicted */
+    RECORD_DUP,      /* fd, generation: the old one. a = the new number, b = its generation */
+    RECORD_PIPE,     /* fd, generation: the first. a, b: the second. pipe, socketpair */
+    RECORD_PATH,     /* an operation on a name. payload = path [NUL path2]; a = mode or flags,
+                        b = (uint32_t)dirfd | (uint64_t)(uint32_t)dirfd2 << 32, AT_FDCWD if none */
+    RECORD_MMAP,     /* of a file. a = length, b = offset */
+    RECORD_SEEN,     /* a descriptor met for the first time: inherited, received. a = st_rdev or 0;
+                        payload: struct address_pair for sockets, path for others */
+    RECORD_SOCKET,   /* a = domain, b = type */
+    RECORD_BIND,     /* payload = struct address_pair (local) */
+    RECORD_LISTEN,   /* payload = struct address_pair (local) */
+    RECORD_ACCEPT,   /* fd, generation: the new one. a = listening fd; payload = struct address_pair */
+    RECORD_CONNECT,  /* result -EINPROGRESS: RECORD_CONNECTED follows. payload = struct address_pair */
+    RECORD_CONNECTED, /* the outcome of a non-blocking connect; start = when connect was called */
+    RECORD_SHUTDOWN, /* a = how */
+    RECORD_PEER,     /* an unconnected datagram socket's first use of a peer: struct address_pair */
+    RECORD_END,      /* the peer ended the stream: a read returned 0, or ECONNRESET */
+    RECORD_NAME,     /* a name lookup. payload = struct name_lookup */
+    RECORD_DNS,      /* a message on the wire. a: 0 sent, 1 received; payload = the message */
+    RECORD_DATA,     /* bytes written to a log, stdout or stderr. a = bytes of the whole write */
+    RECORD_SYSLOG,   /* a = priority; payload = ident NUL message */
+    RECORD_FORK,     /* op tells which call. result = the child's pid */
+    RECORD_SPAWN,    /* result = the child's pid; payload = path NUL argv[0] NUL argv[1] ... */
+    RECORD_EXEC,     /* before the image is replaced. payload as RECORD_SPAWN */
+    RECORD_EXEC_FAILED, /* result = -errno; payload = path */
+    RECORD_EXIT,     /* result = the status passed to exit or _exit; op = EXIT or ABORT */
+    RECORD_WAIT,     /* a child ended. result = its pid, a = the wait status */
+    RECORD_THREAD_START, /* fd = tid of the new thread, 0 if not known; result = 0 or -errno */
+    RECORD_CHDIR,    /* payload = the new directory, absolute */
+    RECORD_NOTE,     /* something that we cannot see. a = enum note */
+    RECORD_TYPES
+};
+
+/* A path relative to a directory descriptor: the fold joins the two. */
+struct dir_path {
+    int32_t dirfd;
+    uint32_t generation; /* of dirfd when it was used */
+    char path[];
+};
+
+/* Socket addresses as the kernel gives them (struct sockaddr_*), length 0: not known. */
+struct address_pair {
+    uint16_t local_length;
+    uint16_t peer_length;
+    uint8_t local[112];
+    uint8_t peer[112];
+};
+
+/* The fixed part of RECORD_NAME's payload; name and answers follow. */
+struct name_lookup {
+    int32_t error;     /* 0, or EAI_*, or -1000 - h_errno */
+    uint16_t name_length;
+    uint16_t answers;  /* how many of struct name_answer follow the name (padded to 4 bytes) */
+    uint16_t port_known;
+    uint16_t spare;
+};
+struct name_answer {
+    uint16_t family; /* AF_INET, AF_INET6 */
+    uint16_t spare;
+    uint8_t address[16];
+};
+
+enum note {
+    NOTE_IO_URING = 1,    /* the program uses io_uring: what it does there is not seen */
+    NOTE_AIO,             /* the same of the kernel's asynchronous I/O */
+    NOTE_STDIO_UNSEEN,    /* stdio's table was not as expected */
+    NOTE_SECCOMP,         /* a filter was set: no system calls of ours from here */
+    NOTE_DEEPBIND_UNSEEN, /* a library's GOT could not be patched */
+    NOTE_CONFIG,          /* configuration changed while running */
+};
+
+/* Why something was not recorded. Exported as `scope.dropped` with attribute `scope.drop.cause`. */
+#define SCOPE_DROPS(X)                                                              \
+    X(POOL_EMPTY, "pool_empty")       /* no chunk was free */                       \
+    X(ABANDONED, "abandoned")         /* a handler jumped out of a record */        \
+    X(NO_LANE, "no_lane")             /* more threads than lanes */                 \
+    X(DESCRIPTOR, "descriptor_range") /* a number beyond the descriptor table */    \
+    X(LOG_RATE, "log_rate")           /* lines beyond the limit a second */         \
+    X(LOG_BINARY, "log_binary")       /* binary data left out of logs */            \
+    X(LOG_LENGTH, "log_length")       /* a line was cut */                          \
+    X(EVENT_RATE, "event_rate")       /* events beyond the limit a second */        \
+    X(CARDINALITY, "cardinality")     /* points folded into otel.metric.overflow */ \
+    X(STATE, "state_limit")           /* descriptors or names beyond the fold's */  \
+    X(QUEUE_FULL, "queue_full")       /* a sink's queue was full */                 \
+    X(SINK_FAILED, "sink_failed")     /* a sink refused it for good */              \
+    X(EXIT_BOUND, "exit_bound")       /* not delivered within the bound at exit */  \
+    X(INVALID, "invalid")             /* a record that made no sense */
+
+enum drop {
+#define SCOPE_DROP_ENUM(id, name) DROP_##id,
+    SCOPE_DROPS(SCOPE_DROP_ENUM)
+#undef SCOPE_DROP_ENUM
+    DROP_COUNT
+};
+
+/* What capture writes records for (region_head.watch). Counters are kept whatever this says. */
+enum {
+    WATCH_FILES = 1u,
+    WATCH_SOCKETS = 2u,
+    WATCH_NAMES = 4u,
+    WATCH_PROCESSES = 8u,
+    WATCH_CONSOLE = 16u,  /* standard output and standard error as logs */
+    WATCH_LOGS = 32u,     /* files that look like logs */
+    WATCH_SYSLOG = 64u,
+    WATCH_DNS_WIRE = 128u,
+    WATCH_METRICS = 256u, /* counters and histograms */
+};
+
+/* Ticks, and what they are worth. Written by the hook's constructor, refined by the reporter. */
+struct clock_relation {
+    uint64_t ticks;      /* at this tick ... */
+    uint64_t unix_nano;  /* ... it was this time, CLOCK_REALTIME */
+    uint64_t mono_nano;  /* CLOCK_MONOTONIC at the same tick */
+    uint64_t mult;       /* nanoseconds = (ticks * mult) >> 32 */
+    uint32_t tsc;        /* 1: ticks are rdtsc / cntvct; 0: they are CLOCK_MONOTONIC nanoseconds */
+    uint32_t spare;
+};
+
+enum { LOG_GLOBS_SIZE = 1024 };
+
+struct region_head {
+    uint64_t magic;
+    uint32_t version;
+    uint32_t size_of_head;
+    uint64_t size;         /* of the region, bytes */
+    uint64_t chunks_at;    /* offsets from the region's start */
+    uint64_t lanes_at;
+    uint32_t chunks;       /* how many of each */
+    uint32_t lanes;
+    int32_t pid;
+    uint32_t enabled;      /* 0: switched off at run time, hooks pass through */
+    uint32_t watch;        /* WATCH_* */
+    uint32_t sandboxed;    /* 1: a seccomp filter is on, capture makes no system call */
+    uint32_t late;         /* 1: the process is ending, see reporter_late() */
+    uint32_t data_max;     /* bytes of one write to a log that are copied at most */
+    struct clock_relation clock;
+    uint64_t bound_ticks[HISTOGRAM_BOUNDS]; /* upper-inclusive bounds, in ticks */
+    uint8_t bucket_from[64]; /* the first bucket to try for a duration whose highest bit is n */
+    /* names of files that look like logs: globs, each NUL-ended, an empty one ends the list */
+    char log_globs[LOG_GLOBS_SIZE];
+
+    uint32_t reporter_sleeps __attribute__((aligned(64))); /* futex: 1 while the reporter sleeps */
+    uint32_t lanes_high;   /* lanes ever used: the reporter looks no further */
+    uint64_t log_budget;   /* bytes of log data that capture may still copy; refilled by the reporter */
+    uint64_t drops[DROP_COUNT] __attribute__((aligned(64)));  /* locked adds: rare */
+    uint64_t chunk_free[CHUNK_MAX / 64] __attribute__((aligned(64))); /* bit set: free */
+    uint64_t chunk_full[CHUNK_MAX / 64] __attribute__((aligned(64))); /* bit set: given to the reporter */
+    uint64_t lane_free[256] __attribute__((aligned(64)));     /* bit set: free, 16,384 lanes at most */
+    struct cell shared_cell[OP_COUNT][KIND_COUNT] __attribute__((aligned(64))); /* locked adds */
+};
+
+static inline struct lane *region_lane(struct region_head *r, uint32_t i)
+{
+    return (struct lane *)((uint8_t *)r + r->lanes_at + (uint64_t)i * LANE_SIZE);
+}
+
+static inline struct chunk *region_chunk(struct region_head *r, uint32_t i)
+{
+    return (struct chunk *)((uint8_t *)r + r->chunks_at + (uint64_t)i * CHUNK_SIZE);
+}
+
+#endif

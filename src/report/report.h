@@ -1,0 +1,103 @@
+/*
+ * report: drains what capture wrote, folds it into telemetry, and sends it on.
+ *
+ * Owns: the reading side of a region, all knowledge of descriptors, connections, lines and series,
+ * the sinks' queues, the schedule. Called on the reporter's thread alone (or, where there is no such
+ * thread, by the one that is ending the process); one caller at a time, see lifecycle.c. Uses raw
+ * system calls (os/sys.h) and our own heap, never the program's. What it reads from a region is
+ * checked before it is used: a program can write there.
+ */
+#ifndef SCOPE_REPORT_REPORT_H
+#define SCOPE_REPORT_REPORT_H
+
+#include "capture/layout.h"
+#include "conf/conf.h"
+#include "report/sink.h"
+#include "telemetry/telemetry.h"
+
+uint64_t now_mono(void); /* CLOCK_MONOTONIC, nanoseconds; os/clock.c */
+uint64_t now_unix(void); /* CLOCK_REALTIME, nanoseconds */
+
+/* ------------------------------------------------------------------ drain.c */
+
+struct drain;
+struct drain *drain_new(struct region_head *region);
+void drain_free(struct drain *d);
+
+/* One record, copied out of the ring. payload has `record->payload` bytes, 8-aligned. */
+typedef void drain_take(void *context, const struct record *record, const uint8_t *payload,
+                        int32_t tid);
+
+/*
+ * Takes every record that is committed, in the order of `end` across lanes, and gives full and empty
+ * chunks back. With reclaim, also takes half-filled chunks from lanes that are not writing
+ * (membarrier), so that idle threads hold none. Returns the number of records taken.
+ */
+size_t drain_run(struct drain *d, bool reclaim, drain_take *take, void *context);
+
+/* True while more than three quarters of the pool are in use. */
+bool drain_is_tight(const struct drain *d);
+
+/* ------------------------------------------------------------------ fold.c */
+
+enum { METRIC_READERS = 4 };
+
+/* What is known of one observed process. */
+struct fold;
+struct fold *fold_new(const struct conf *conf, struct region_head *region, int32_t pid);
+void fold_free(struct fold *f);
+void fold_set_conf(struct fold *f, const struct conf *conf); /* a reload */
+
+/* Takes one record: updates descriptors, connections, lines; may queue an event or a log line. */
+void fold_record(struct fold *f, const struct record *record, const uint8_t *payload, int32_t tid);
+
+/*
+ * Log records and events that are ready: at most `max` of them, in *batch, from `arena`. With final,
+ * unfinished lines and open continuations too. Returns how many; 0 when none is left.
+ */
+size_t fold_logs(struct fold *f, bool final, size_t max, struct arena *arena, struct batch *batch);
+
+/*
+ * All metrics since this reader's last collection (delta), or since the start (cumulative).
+ * reader: 0 to METRIC_READERS - 1, one for each sink that takes metrics. With final, process
+ * metrics are read once more. Returns the number of metrics.
+ */
+size_t fold_metrics(struct fold *f, unsigned reader, enum temporality temporality, bool final,
+                    struct arena *arena, struct batch *batch);
+
+/* Drops and queue figures of the reporter itself, to be exported with the metrics. */
+void fold_note_drop(struct fold *f, enum drop cause, uint64_t n);
+
+/* resource.c: what this process is. Strings live as long as the fold. */
+const struct resource *fold_resource(struct fold *f);
+
+/* ------------------------------------------------------------------ queue.c */
+
+/* One sink: its encoder, its transport, and what waits for it. */
+struct queue;
+struct queue *queue_new(const struct sink_encoder *encoder, const char *url, const struct conf *conf,
+                        int saved_stdout, int saved_stderr, const char **error);
+void queue_free(struct queue *q);
+const struct sink_encoder *queue_encoder(const struct queue *q);
+/* Encodes and appends; beyond the bound the newest is dropped. Returns items dropped by it. */
+uint64_t queue_put(struct queue *q, const struct batch *batch);
+/*
+ * Sends what waits, within the deadline, honouring the back-off. True when nothing is left.
+ * *failed: items refused for good since the last call. With insist, tries even during a back-off.
+ */
+bool queue_flush(struct queue *q, uint64_t deadline, bool insist, uint64_t *failed);
+/* When it wants to be flushed next (CLOCK_MONOTONIC ns), UINT64_MAX when empty. */
+uint64_t queue_due(const struct queue *q);
+size_t queue_items(const struct queue *q); /* waiting */
+const char *queue_reason(const struct queue *q); /* why the last attempt failed */
+void queue_after_fork(struct queue *q); /* forgets what the parent queued, and its connection */
+
+/* ------------------------------------------------------------------ lifecycle.c (see hook/hook.h) */
+
+struct reporter_options {
+    struct region_head *region;
+    const struct conf *conf;
+    int saved_stdout, saved_stderr;
+};
+
+#endif
