@@ -1,0 +1,50 @@
+"""Transparency: every program in test/programs behaves the same bare and under the library.
+
+Each program does one hazardous thing (shared/reference/hazards.md) and prints what it saw. A line
+`scope-test: key=value ...` in its source steers the run:
+  args=a,b        arguments
+  env=NAME:value  environment
+  stdin=text      standard input
+  unordered       lines of output may come in any order (threads)
+  signal          the program dies by a signal (the status must still be the same)
+"""
+import pathlib
+import re
+
+import pytest
+from observe import PROGRAMS, bare, observe
+
+SOURCES = sorted((pathlib.Path(__file__).parent.parent / "programs").glob("*.c"))
+
+
+def steering(source):
+    found = re.search(r"scope-test:([^\n*]*)", source.read_text())
+    words = found.group(1).split() if found else []
+    return {w.split("=", 1)[0]: (w.split("=", 1)[1] if "=" in w else True) for w in words}
+
+
+@pytest.mark.parametrize("sets", [{}, {"memory.pool": "64KiB", "events.interval": "20ms", "metrics.interval": "50ms"}],
+                         ids=["default", "busy"])
+@pytest.mark.parametrize("source", SOURCES, ids=lambda s: s.stem)
+def test_same_as_bare(source, sets, tmp_path):
+    steer = steering(source)
+    command = [PROGRAMS / source.stem, *[a for a in str(steer.get("args", "")).split(",") if a]]
+    env = dict([steer["env"].split(":", 1)]) if "env" in steer else {}
+    outcomes = []
+    for run in (bare, lambda c, **h: observe(c, tmp_path, sets=sets, **h)):
+        here = tmp_path / f"cwd{len(outcomes)}"
+        here.mkdir()
+        outcomes.append((run(command, env=env, cwd=here, timeout=120,
+                             input=str(steer.get("stdin", "")).encode()), here))
+    (alone, place), (watched, watched_place) = outcomes
+    shown = [o.stdout if "unordered" not in steer else b"\n".join(sorted(o.stdout.split(b"\n")))
+             for o in (alone, watched)]
+    assert watched.status == alone.status
+    assert shown[1] == shown[0]
+    assert watched.stderr == alone.stderr
+    left = [sorted((str(p.relative_to(d)), p.stat().st_size if p.is_file() else -1) for p in d.rglob("*"))
+            for d in (place, watched_place)]
+    assert left[1] == left[0], "the program left other files behind"
+    # Every hazard program makes at least one call that is watched, and the record of it was delivered.
+    if "unseen" not in steer:
+        assert watched.recording.lines, "nothing was reported"
