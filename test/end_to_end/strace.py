@@ -1,0 +1,98 @@
+"""Reads what `strace -f -yy` saw: the truth that the library's counts are held against.
+
+Each Call has the thread, the system call's name, its arguments as text, the result (or None), the
+errno's name (or None), and the descriptor decorations: strace prints 3</path> and
+4<TCP:[127.0.0.1:1->127.0.0.1:2]>.
+"""
+import collections
+import re
+import subprocess
+
+Call = collections.namedtuple("Call", "tid name args result error")
+
+LINE = re.compile(r"^(\d+)\s+(.*)$")
+CALL = re.compile(r"^(\w+)\((.*)\)\s+= (-?\d+|0x[0-9a-f]+|\?)(?:<([^>]*)>)?(?: (E[A-Z0-9]+) \(.*\))?(?: .*)?$", re.S)
+UNFINISHED = re.compile(r"^(\w+)\((.*?)\s*<unfinished \.\.\.>$", re.S)
+RESUMED = re.compile(r"^<\.\.\. (\w+) resumed>(.*)$", re.S)
+FD = re.compile(r"^(-?\d+)<(.*)$")
+
+ARGUMENTS = ["strace", "-f", "-yy", "-s", "64", "-qq", "-o"]
+
+
+def run(command, to, env=None, **how):
+    """Runs `command` under strace, its calls into the file `to`; env is the program's own."""
+    done = subprocess.run([*ARGUMENTS, str(to), *[str(c) for c in command]], env=env,
+                          capture_output=True, **how)
+    return done
+
+
+def parse(path):
+    """All completed calls of the file, in order of completion."""
+    waiting = {}
+    calls = []
+    with open(path, errors="surrogateescape") as file:
+        for line in file:
+            found = LINE.match(line.rstrip("\n"))
+            if not found:
+                continue
+            tid, rest = int(found.group(1)), found.group(2)
+            part = UNFINISHED.match(rest)
+            if part:
+                waiting[tid] = (part.group(1), part.group(2))
+                continue
+            part = RESUMED.match(rest)
+            if part:
+                name, begun = waiting.pop(tid, (part.group(1), ""))
+                rest = f"{name}({begun}{part.group(2)}"
+            call = CALL.match(rest)
+            if not call:
+                continue
+            name, args, result, decoration, error = call.groups()
+            value = None if result == "?" else int(result, 0)
+            calls.append(Call(tid, name, args if decoration is None else args + f" => {result}<{decoration}>",
+                              value, error))
+    return calls
+
+
+def first_descriptor(call):
+    """(number, what it is) of the first argument, or (None, None)."""
+    found = FD.match(call.args)
+    if not found:
+        return None, None
+    depth, what = 1, []
+    for c in found.group(2):
+        depth += (c == "<") - (c == ">" and not what[-1:] == ["-"])
+        if not depth:
+            break
+        what.append(c)
+    return int(found.group(1)), "".join(what)
+
+
+def by_file(calls, prefix):
+    """For each path below prefix: operations and bytes, as {path: Counter}.
+
+    Keys: open, close, read_ops, read_bytes, write_ops, write_bytes, errors.
+    """
+    out = collections.defaultdict(collections.Counter)
+    reads = {"read", "readv", "pread64", "preadv", "preadv2"}
+    writes = {"write", "writev", "pwrite64", "pwritev", "pwritev2"}
+    for call in calls:
+        if call.name in ("open", "openat", "creat", "openat2") and call.result is not None and call.result >= 0:
+            opened = re.search(r" => \d+<(.*)>$", call.args)
+            if opened and opened.group(1).startswith(prefix):
+                out[opened.group(1)]["open"] += 1
+            continue
+        number, what = first_descriptor(call)
+        if what is None or not what.startswith(prefix):
+            continue
+        count = out[what.removesuffix(" (deleted)")]
+        if call.name == "close":
+            count["close"] += 1
+        elif call.name in reads | writes:
+            way = "read" if call.name in reads else "write"
+            count[f"{way}_ops"] += 1
+            if call.error:
+                count["errors"] += 1
+            elif call.result is not None:
+                count[f"{way}_bytes"] += call.result
+    return out
