@@ -50,6 +50,7 @@ enum {
     FD_APPEND = 1u << 20,
     FD_NONBLOCK = 1u << 21,
     FD_IGNORED = 1u << 22, /* not the program's own doing: counted nowhere */
+    FD_READ_END = 1u << 23, /* the end of a pipe that is read */
 };
 
 #define FD_KIND(e) ((unsigned)((e) & 0xff))
@@ -159,6 +160,19 @@ void count_call(struct region_head *region, struct lane *lane, enum op op, enum 
  */
 void count_io(struct region_head *region, struct lane *lane, enum op op, int fd, fd_entry entry,
               uint64_t start, uint64_t end, int64_t result, int direction);
+
+/*
+ * The second descriptor of a copy (sendfile, splice, copy_file_range): adds to that descriptor's
+ * totals as count_io does, and counts no second operation.
+ */
+void totals_add(struct region_head *region, struct lane *lane, int fd, fd_entry entry, uint64_t end,
+                int64_t result, int direction);
+
+/*
+ * Takes what this lane holds of a life of fd out of its totals, for RECORD_CLOSE. Returns 1 and fills
+ * *out, or 0 with *out zero but for fd and generation when the lane holds nothing of it.
+ */
+int totals_take(struct lane *lane, int fd, uint32_t generation, struct totals *out);
 
 /* ------------------------------------------------------------------ records */
 

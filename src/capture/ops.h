@@ -138,7 +138,11 @@ enum op_class {
     X(WAIT,          "wait4",           CLASS_OTHER)  \
     X(THREAD,        "pthread_create",  CLASS_OTHER)  \
     /* logs */                                        \
-    X(SYSLOG,        "syslog",          CLASS_OTHER)
+    X(SYSLOG,        "syslog",          CLASS_OTHER)  \
+    /* files again */                                 \
+    X(SIGNALFD,      "signalfd4",       CLASS_OPEN)   \
+    X(TIMERFD,       "timerfd_create",  CLASS_OPEN)   \
+    X(INOTIFY,       "inotify_init1",   CLASS_OPEN)
 /* clang-format on */
 
 enum op {
