@@ -145,6 +145,7 @@ enum {
     RECORD_ERR = 32u,      /* RECORD_DATA: goes to standard error */
     RECORD_OUT = 64u,      /* RECORD_DATA: goes to standard output */
     RECORD_BUFFERED = 128u, /* RECORD_DATA: from a fully buffered stdio stream */
+    RECORD_RAW = 256u,      /* RECORD_SYSLOG, RECORD_NAME: bytes as on the wire, see there */
     RECORD_DIRFD = 256u,   /* the payload is struct dir_path: a path relative to a descriptor. In
                               RECORD_PATH with two names the path in it is path NUL path2, and
                               b names both descriptors */
@@ -174,10 +175,17 @@ enum record_type {
     RECORD_SHUTDOWN, /* a = how */
     RECORD_PEER,     /* an unconnected datagram socket's first use of a peer: struct address_pair */
     RECORD_END,      /* the peer ended the stream: a read returned 0, or ECONNRESET */
-    RECORD_NAME,     /* a name lookup. payload = struct name_lookup */
-    RECORD_DNS,      /* a message on the wire. a: 0 sent, 1 received; payload = the message */
+    RECORD_NAME,     /* a name lookup. payload = struct name_lookup. getaddrinfo: a = ai_flags,
+                        b = ai_family. getnameinfo, gethostbyaddr: the one answer is the address
+                        asked for, the name is what came out. res_query family: a = type,
+                        b = class; RECORD_RAW: behind the name comes the response message */
+    RECORD_DNS,      /* a message on the wire. a: 0 sent, 1 received; payload = the message. One
+                        of the same lane within a RECORD_NAME's time is libc's own part of that
+                        lookup (glibc before 2.34), not another one */
     RECORD_DATA,     /* bytes written to a log, stdout or stderr. a = bytes of the whole write */
-    RECORD_SYSLOG,   /* a = priority; payload = ident NUL message */
+    RECORD_SYSLOG,   /* a = priority with facility; payload = ident NUL message (no ident: the
+                        program's name). RECORD_RAW: payload is the datagram, a = its length:
+                        "<priority>..." as for /dev/log, else journald's native protocol */
     RECORD_FORK,     /* op tells which call. result = the child's pid */
     RECORD_SPAWN,    /* result = the child's pid; payload = path NUL argv[0] NUL argv[1] ... */
     RECORD_EXEC,     /* before the image is replaced. payload as RECORD_SPAWN */
