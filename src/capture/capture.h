@@ -50,7 +50,7 @@ enum {
     FD_APPEND = 1u << 20,
     FD_NONBLOCK = 1u << 21,
     FD_IGNORED = 1u << 22, /* not the program's own doing: counted nowhere */
-    FD_PEER_HEARD = 1u << 23, /* RECORD_PEER was written for what came in; FD_PEER_SAID: went out */
+    FD_PEER_HEARD = 1u << 24, /* RECORD_PEER was written for what came in; FD_PEER_SAID: went out */
     FD_READ_END = 1u << 23, /* the end of a pipe that is read */
 };
 

@@ -145,7 +145,7 @@ enum {
     RECORD_ERR = 32u,      /* RECORD_DATA: goes to standard error */
     RECORD_OUT = 64u,      /* RECORD_DATA: goes to standard output */
     RECORD_BUFFERED = 128u, /* RECORD_DATA: from a fully buffered stdio stream */
-    RECORD_RAW = 256u,      /* RECORD_SYSLOG, RECORD_NAME: bytes as on the wire, see there */
+    RECORD_RAW = 512u,      /* RECORD_SYSLOG, RECORD_NAME: bytes as on the wire, see there */
     RECORD_DIRFD = 256u,   /* the payload is struct dir_path: a path relative to a descriptor. In
                               RECORD_PATH with two names the path in it is path NUL path2, and
                               b names both descriptors */
