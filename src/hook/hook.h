@@ -41,6 +41,13 @@
 void *hook_next(const char *name);
 
 /*
+ * The definition in the C library itself (libc, and on 2.31 libpthread, libdl, ...), past every other
+ * interposer: for our own calls to functions whose link-time version would be above 2.31, and for
+ * libc's data. NULL where it has none.
+ */
+void *hook_libc(const char *name);
+
+/*
  * Declares `real`, a pointer to the real function of this wrapper. Resolved at first use (safe on
  * any thread: all find the same). A name that this libc lacks gives NULL: see REAL_OR.
  */
@@ -66,6 +73,31 @@ extern __thread struct lane *hook_self __attribute__((tls_model("initial-exec"))
 
 struct lane *hook_lane_slow(void);
 
+struct conf;
+/*
+ * The configuration as it was at start; never freed or changed. NULL: none was read (AT_SECURE, a
+ * second copy of the library, too early), then an exec's environment is left alone.
+ */
+extern const struct conf *hook_conf;
+
+/* What the constructor found wrong in the configuration: lines of text, "" when all was well. */
+const char *hook_troubles(void);
+
+/* Applies what capture needs of a (re)loaded configuration to the region. Reporter's thread. */
+void hook_set_conf(const struct conf *conf);
+
+/* Releases lanes whose thread is gone without having said so. Reporter's thread, now and then. */
+void hook_sweep(void);
+
+/*
+ * 1: the main thread has called pthread_exit. glibc ends such a process when its last thread ends,
+ * but it counts a thread of ours too: so the reporter looks now and then whether hook_alone(), and
+ * then calls exit(0) itself, as glibc's last thread would have done.
+ */
+extern uint32_t hook_main_gone;
+/* Whether no thread is left but the caller and a main thread that has exited. */
+bool hook_alone(void);
+
 /*
  * The lane to record on, or NULL: pass straight through (not ready yet, switched off, one of our own
  * threads, a vfork's child, no lane free). Binds the thread's lane at its first call.
@@ -84,6 +116,13 @@ void hook_thread_off(void);
 /* The current directory, absolute, as of the last chdir; copied to out (size >= 1). Length, or 0. */
 size_t hook_cwd(char *out, size_t size);
 void hook_cwd_changed(void); /* after a successful chdir, fchdir, chroot */
+
+/*
+ * Before a call that sets a seccomp filter: from here on no system call of ours. Notes it. If the
+ * call fails, hook_seccomp_failed() with what this returned takes it back.
+ */
+bool hook_seccomp_coming(struct lane *lane);
+void hook_seccomp_failed(bool coming);
 
 /*
  * The entry of a descriptor that may be one we did not see opened: if so, asks the kernel what it is
