@@ -1,0 +1,114 @@
+"""Transparency on real programs: same output, same exit status, same files, bare and watched."""
+import hashlib
+import os
+import pathlib
+import subprocess
+import textwrap
+
+import pytest
+from observe import bare, need, observe
+
+SCRIPTS = {
+    "bash": ["bash", "-c", "for i in 1 2 3; do echo $i | cat; done; (exit 3); echo $?; echo done > out; cat < out; ls /nonexistent; trap 'echo bye' EXIT"],
+    "bash_pipeline": ["bash", "-o", "pipefail", "-c", "seq 1 20000 | sort -r | head -5; echo ${PIPESTATUS[0]}; yes | head -c 100000 | wc -c"],
+    "bash_jobs": ["bash", "-c", "for i in $(seq 30); do (sleep 0.0$i; exit $i) & done; for j in $(jobs -p); do wait $j; echo $?; done"],
+    "dash": ["dash", "-c", "echo hello; exec ls -d /"],
+    "clean_environment": ["env", "-i", "/bin/sh", "-c", "echo $PATH; env | grep -vE '^(LD_PRELOAD|SCOPE_|TRACE)' | grep -v PWD | sort"],
+    "python": ["python3", "-c", "import os,sys,json,subprocess,threading,socket,ssl,sqlite3\n"
+               "print(subprocess.check_output(['echo','x']))\n"
+               "t=[threading.Thread(target=lambda: os.listdir('/')) for _ in range(20)]\n[x.start() for x in t];[x.join() for x in t]\n"
+               "print(os.fork()==0 or os.wait()[1])\nsys.exit(7)"],
+    "python_multiprocessing": ["python3", "-c", "import multiprocessing as m\nif __name__=='__main__':\n"
+                               " with m.Pool(4) as p: print(p.map(abs, range(-50,0)))"],
+    "python_asyncio": ["python3", "-c", "import asyncio\nasync def main():\n"
+                       " async def h(r,w):\n  w.write(await r.readline()); await w.drain(); w.close()\n"
+                       " s=await asyncio.start_server(h,'127.0.0.1',0); p=s.sockets[0].getsockname()[1]\n"
+                       " for i in range(20):\n  r,w=await asyncio.open_connection('127.0.0.1',p); w.write(b'hi%d\\n'%i); print(await r.read()); w.close()\n"
+                       "asyncio.run(main())"],
+    "python_traceback": ["python3", "-c", "def f(): raise ValueError('no')\nf()"],
+    "node": ["node", "-e", "const fs=require('fs'),c=require('child_process');fs.writeFileSync('x','y'.repeat(9999));"
+             "console.log(fs.readFileSync('x').length, c.execSync('echo hi').toString());"
+             "setTimeout(()=>{console.error('err');process.exit(5)},20)"],
+    "node_net": ["node", "-e", "const n=require('net');const s=n.createServer(c=>c.pipe(c)).listen(0,'127.0.0.1',()=>{"
+                 "const c=n.connect(s.address().port,'127.0.0.1',()=>c.end('hello'));c.on('data',d=>console.log(''+d));c.on('close',()=>s.close())})"],
+    "node_worker": ["node", "-e", "const {Worker}=require('worker_threads');let n=0;for(let i=0;i<4;i++)new Worker(\"require('fs').readdirSync('/')\",{eval:true}).on('exit',()=>{if(++n==4)console.log('ok')})"],
+    "perl": ["perl", "-e", "open F,'>','p';print F \"a\\n\" x 1000;close F;print -s 'p',\"\\n\";print `echo sub`;$SIG{ALRM}=sub{print \"alarm\\n\"};alarm 1;sleep 2;exit 9"],
+    "ruby": ["ruby", "-e", "puts `echo x`; Thread.new{File.write('r','z'*5000)}.join; puts File.size('r'); p Process.wait2(fork{exit 4})[1].exitstatus; abort 'bad'"],
+    "php": ["php", "-r", "file_put_contents('h','abc'); echo file_get_contents('h'), PHP_EOL; echo shell_exec('echo sh'); fwrite(STDERR,'e'); exit(6);"],
+    "sqlite": ["sqlite3", "db", "create table t(a);insert into t values(1),(2);select sum(a) from t;pragma journal_mode=wal;insert into t select a from t;select count(*) from t;"],
+    "tar": ["bash", "-c", "mkdir d; for i in $(seq 50); do echo $i > d/f$i; done; tar --mtime=@0 --sort=name -czf - d | gzip -d | sha256sum; tar cf x.tar d; rm -r d; tar xf x.tar; ls d | wc -l; rm x.tar"],
+    "rsync": ["bash", "-c", "mkdir a; for i in $(seq 20); do echo $i > a/$i; done; rsync -a a/ b/; diff -r a b && ls b | wc -l; touch -d @0 a a/* b b/*"],
+    "git": ["bash", "-c", "export GIT_CONFIG_GLOBAL=/dev/null GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@b GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a@b GIT_AUTHOR_DATE='1 +0000' GIT_COMMITTER_DATE='1 +0000';"
+            "git init -q -b main r; cd r; echo x > f; git add f; git commit -qm m; git log --format=%H; git status --short; git gc -q; git fsck; cd ..; rm -rf r"],
+    "gcc": ["bash", "-c", "printf '#include <stdio.h>\\nint main(void){printf(\"built\\\\n\");return 3;}' > m.c; gcc -O2 -o m m.c; ./m; echo $?; gcc -c bad.c; echo $?; rm m"],
+    "make": ["bash", "-c", "printf 'all: a b c\\n%%:\\n\\t@echo making $@ > $@.o; cat $@.o\\n' > Makefile; make -s -j1 all; make -j2 -s x y | sort"],
+    "coreutils": ["bash", "-c", "echo b > z; cp z y; mv y w; ln -s w l; readlink l; cat l; chmod 600 w; stat -c %a w; truncate -s 100 w; wc -c w; dd if=/dev/zero of=dd bs=1k count=10 2>/dev/null; cmp -s z w; echo $?; mkdir -p q/r; rmdir q/r; find . | sort; shred -n1 -u dd; timeout 0.1 sleep 5; echo $?"],
+    "true": ["true"],
+    "false": ["false"],
+    "not_executable": ["bash", "-c", "/etc/passwd; echo $?; nosuchcommand; echo $?"],
+    "sigsegv": ["bash", "-c", "sh -c 'kill -SEGV $$'; echo $?; sh -c 'kill -TERM $$'; echo $?"],
+    "killed": ["python3", "-c", "import os,signal;os.kill(os.getpid(),signal.SIGABRT)"],
+    "xargs": ["bash", "-c", "seq 200 | xargs -P 4 -n 1 echo | sort -n | sha256sum"],
+    "find_exec": ["bash", "-c", "mkdir f; touch f/{a,b,c}; find f -type f -exec sh -c 'echo $1' _ {} \\; | sort"],
+    "java": ["java", "-Xshare:auto", "-XX:TieredStopAtLevel=1", "Main.java"],
+    "busybox_static": ["busybox", "sh", "-c", "echo static; ls -d /; echo x > bb; cat bb"],
+    "setuid_su": ["bash", "-c", "su nobody -s /bin/sh -c 'id -un' 2>&1"],
+    "openssl": ["openssl", "dgst", "-sha256", "/etc/debian_version"],
+    "gpg_like_pipe": ["bash", "-c", "head -c 300000 /dev/zero | gzip | gzip -d | cksum"],
+    "script_fd": ["bash", "-c", "exec 7>seven; echo a >&7; exec 7>&-; exec 200>two; echo b >&200; cat seven two; ulimit -n 64; echo c > three; cat three"],
+    "awk_sed": ["bash", "-c", "seq 1000 | awk '{s+=$1} END {print s; print \"to\" > \"awkout\"}'; sed -i s/to/from/ awkout; cat awkout"],
+    "ldd": ["ldd", "--version"],
+    "strace_inside": ["strace", "-o", "/dev/null", "-f", "echo", "traced"],
+}
+
+JAVA = textwrap.dedent("""
+    import java.io.*; import java.net.*; import java.nio.file.*; import java.util.concurrent.*;
+    public class Main { public static void main(String[] a) throws Exception {
+      Files.writeString(Path.of("j"), "hello\\n".repeat(1000)); System.out.println(Files.size(Path.of("j")));
+      ServerSocket s = new ServerSocket(0, 5, InetAddress.getLoopbackAddress());
+      Thread t = new Thread(() -> { try (Socket c = s.accept()) { c.getInputStream().transferTo(c.getOutputStream()); } catch (IOException e) { System.out.println(e); } });
+      t.start(); try (Socket c = new Socket(s.getInetAddress(), s.getLocalPort())) { c.getOutputStream().write("ping".getBytes()); c.shutdownOutput();
+        System.out.println(new String(c.getInputStream().readAllBytes())); } t.join();
+      ExecutorService e = Executors.newFixedThreadPool(8); int sum = 0; for (Future<Integer> f : e.invokeAll(java.util.Collections.nCopies(100, () -> 1))) sum += f.get(); System.out.println(sum); e.shutdown();
+      Process p = new ProcessBuilder("sh", "-c", "echo child; exit 3").redirectErrorStream(true).start(); System.out.print(new String(p.getInputStream().readAllBytes())); System.out.println(p.waitFor());
+      System.err.println("to stderr"); System.exit(8); } }
+""")
+
+
+def tree(directory):
+    out = {}
+    for path in sorted(directory.rglob("*")):
+        name = str(path.relative_to(directory))
+        if path.is_symlink():
+            out[name] = "-> " + os.readlink(path)
+        elif path.is_file():
+            data = path.read_bytes()
+            # SQLite's file holds a change counter and versions only; it is the same too.
+            out[name] = (path.stat().st_mode, len(data), hashlib.sha256(data).hexdigest())
+        else:
+            out[name] = path.stat().st_mode
+    return out
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_same_as_bare(name, tmp_path):
+    command = SCRIPTS[name]
+    need(command[0])
+    if name == "rsync":
+        need("rsync")
+    outcomes = []
+    for way in ("bare", "watched"):
+        directory = tmp_path / way / "d"
+        directory.mkdir(parents=True)
+        if name == "java":
+            (directory / "Main.java").write_text(JAVA)
+        run = bare if way == "bare" else lambda c, **how: observe(c, tmp_path, **how)
+        outcomes.append((run(command, cwd=directory, timeout=180, stdin=subprocess.DEVNULL), tree(directory)))
+    (alone, files), (watched, watched_files) = outcomes
+    # Bash names itself and a line, gcc its temporary object: the same in both, but for random names.
+    assert watched.stdout == alone.stdout
+    assert watched.status == alone.status
+    assert watched.stderr.replace(b"/watched/", b"/bare/") == alone.stderr
+    assert {k: v for k, v in watched_files.items()} == files
+    if name not in ("busybox_static",):
+        assert watched.recording.lines
