@@ -1,0 +1,49 @@
+/*
+ * reporter: one turn of the loop that takes what capture wrote and sends it on, wherever it runs: a
+ * thread in the process, in place while the process ends, a companion process.
+ *
+ * Owns: the drain, the fold, the sinks' queues and the schedule of one region. One caller at a time
+ * (lifecycle.c sees to it). Runs on at most 100 KiB of stack. Memory from malloc.
+ */
+#ifndef SCOPE_REPORT_REPORTER_H
+#define SCOPE_REPORT_REPORTER_H
+
+#include "report/report.h"
+
+struct reporter;
+
+/* What a turn is for. */
+enum {
+    PASS_FINAL = 1u,   /* the process may end after it: all metrics, unfinished lines, insist */
+    PASS_EARLY = 2u,   /* woken by a full chunk */
+};
+
+/* NULL: no memory. Opens nothing yet. What is wrong with a sink goes to diagnostics. */
+struct reporter *reporter_new(const struct reporter_options *options, int32_t pid);
+void reporter_free(struct reporter *r);
+
+/*
+ * One turn: drain, fold, queue what is due, flush. Returns when the next is due (CLOCK_MONOTONIC
+ * ns); *rest, if not NULL: items that still wait in queues. Ends at `deadline`, or soon after it.
+ */
+uint64_t reporter_pass(struct reporter *r, unsigned flags, uint64_t deadline, size_t *rest);
+
+/* Records were left in the pool beyond a quarter of it: take the next turn soon. */
+bool reporter_is_tight(const struct reporter *r);
+
+/*
+ * Closes the sinks' descriptors and forgets what could not be sent (counted): for a reporter that
+ * runs in the program's own descriptor table and may stay no longer than its turn.
+ */
+void reporter_close_sinks(struct reporter *r);
+
+/* A forked child that copied it: gives its memory back without touching the parent's connections. */
+void reporter_free_copy(struct reporter *r);
+
+/* A new configuration: the sinks are rebuilt where they changed. conf must outlive the reporter. */
+void reporter_set_conf(struct reporter *r, const struct conf *conf);
+
+/* When metrics are collected: releases the lanes of threads that are gone (hook_sweep). */
+extern void (*reporter_sweep)(void);
+
+#endif
