@@ -1,0 +1,24 @@
+/*
+ * The two clocks that everything outside capture uses.
+ */
+#include "report/report.h"
+
+#include <time.h>
+
+static uint64_t read_clock(clockid_t id)
+{
+    struct timespec ts = {0, 0};
+
+    clock_gettime(id, &ts); /* fails only for a clock that does not exist */
+    return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+uint64_t now_mono(void)
+{
+    return read_clock(CLOCK_MONOTONIC);
+}
+
+uint64_t now_unix(void)
+{
+    return read_clock(CLOCK_REALTIME);
+}
