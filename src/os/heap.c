@@ -16,7 +16,7 @@
 
 enum {
     HEAD = 16,                /* bytes before every block */
-    CLASSES = 40,             /* four to a doubling, 32 bytes to 32 KiB */
+    CLASSES = 44,             /* four to a doubling, 32 bytes to 32 KiB */
     SMALL_MAX = 32768,        /* a block with its head; bigger ones are mapped */
     REGION_SIZE = 256 * 1024, /* mapped at once; pages are resident only once used */
     PAGE = 4096,

@@ -71,6 +71,7 @@ struct histogram {
     const double *bounds;    /* bound_count, strictly increasing, upper-inclusive */
     const uint64_t *buckets; /* bound_count + 1; their sum is count */
     size_t bound_count;
+    const double *values; /* all `count` measurements, where every one is known; else NULL */
 };
 
 struct metric_point {
