@@ -134,6 +134,15 @@ static inline void lane_add32(uint32_t *p, uint32_t n)
  */
 int region_init(struct region_head *memory, uint64_t size, uint32_t chunks, uint32_t lanes);
 
+/* Fills the histogram bounds from what a tick is worth. Call it again when that is refined. */
+void region_set_clock(struct region_head *region, const struct clock_relation *clock);
+
+/*
+ * Wakes the reporter if region->reporter_sleeps is 1 (and makes it 0). It waits on that word with
+ * FUTEX_WAIT, not FUTEX_WAIT_PRIVATE: it may be another process. No system call in a sandbox.
+ */
+void region_wake(struct region_head *region);
+
 /* A forked child's copy: forgets what the parent recorded, keeps `own` (may be NULL) bound. */
 void region_after_fork(struct region_head *region, struct lane *own, int32_t pid, int32_t tid);
 
@@ -143,37 +152,13 @@ struct lane *lane_bind(struct region_head *region, int32_t pid, int32_t tid);
 /* The thread ends or goes unobserved: its lane is free for the next one, chunk and counters kept. */
 void lane_release(struct region_head *region, struct lane *lane);
 
-/* Gives what the lane has written to the reporter now, without waiting for the chunk to fill. */
+/*
+ * Calls the reporter to what the lane has written now, without waiting for the chunk to fill. (It
+ * reads chunks where they are: the lane keeps its own.)
+ */
 void lane_hand_over(struct region_head *region, struct lane *lane);
 
-/* ------------------------------------------------------------------ counting */
-
-/*
- * One call on an operation and kind. bytes: what moved (0 on failure). error: 0 or a positive errno.
- * Counts, and puts end - start into the histogram. Does nothing unless WATCH_METRICS.
- */
-void count_call(struct region_head *region, struct lane *lane, enum op op, enum kind kind,
-                uint64_t start, uint64_t end, uint64_t bytes, int error);
-
-/*
- * The same for a call on a descriptor: counts, and adds to the descriptor's totals. direction:
- * 'r' or 'w' for bytes read and written, 0 for other operations.
- */
-void count_io(struct region_head *region, struct lane *lane, enum op op, int fd, fd_entry entry,
-              uint64_t start, uint64_t end, int64_t result, int direction);
-
-/*
- * The second descriptor of a copy (sendfile, splice, copy_file_range): adds to that descriptor's
- * totals as count_io does, and counts no second operation.
- */
-void totals_add(struct region_head *region, struct lane *lane, int fd, fd_entry entry, uint64_t end,
-                int64_t result, int direction);
-
-/*
- * Takes what this lane holds of a life of fd out of its totals, for RECORD_CLOSE. Returns 1 and fills
- * *out, or 0 with *out zero but for fd and generation when the lane holds nothing of it.
- */
-int totals_take(struct lane *lane, int fd, uint32_t generation, struct totals *out);
+#include "capture/count.h"
 
 /* ------------------------------------------------------------------ records */
 

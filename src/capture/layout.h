@@ -15,7 +15,9 @@
  *    one instruction (no lock prefix): lane_add();
  *  - a slot is reserved by one unlocked xadd on the chunk's `head`, and committed by storing its
  *    word last. A zero word: reserved, nothing written yet (all its lines are zero);
- *  - an uncommitted slot is abandoned once a later record of depth 0 of the same lane is committed.
+ *  - an uncommitted slot is abandoned once a later record of depth 0 of the same lane is committed;
+ *  - what is left at a chunk's end is filled with a committed slot of type RECORD_NONE;
+ *  - chunks are zero in the free pool: the reporter clears what was used of one before it frees it.
  */
 #ifndef SCOPE_CAPTURE_LAYOUT_H
 #define SCOPE_CAPTURE_LAYOUT_H
@@ -39,6 +41,8 @@ enum {
     LANE_CELLS = 32,
     LANE_TOTALS = 32,
     LANE_ERRORS = 16,
+    SHARED_ERRORS = 256,
+    LANES_MAX = 16384,
 };
 
 /* One operation on one kind of descriptor: a latency histogram with its sums. Durations in ticks. */
@@ -58,10 +62,19 @@ struct error_count {
     uint32_t count;
 };
 
-/* What one descriptor did on one lane since it was last handed over. */
+/*
+ * What one descriptor did on one lane. Operations that failed are counted as operations too.
+ * The sums grow from when the place was claimed until it is evicted; drain turns what it reads here
+ * and in records into what is new, so that what it hands out can simply be added up.
+ */
 struct totals {
-    int32_t fd;          /* -1: free */
-    uint32_t generation; /* of the descriptor; tells a number's lives apart */
+    union {
+        struct {
+            int32_t fd;
+            uint32_t generation; /* of the descriptor; tells a number's lives apart. 0: free */
+        };
+        uint64_t key; /* both of them, to compare at once */
+    };
     uint64_t read_bytes;
     uint64_t write_bytes;
     uint32_t read_ops;
@@ -70,16 +83,22 @@ struct totals {
     uint32_t other_ops;  /* seeks, syncs, stats */
     uint64_t ticks;      /* time inside all of these */
     uint64_t last;       /* ticks: the end of the latest of these */
+    uint32_t claim;      /* which tenant of its place in the lane; 0: new amounts, to be added */
+    uint32_t spare;
 };
-_Static_assert(sizeof(struct totals) == 56, "totals");
+_Static_assert(sizeof(struct totals) == 64, "totals are one cache line");
+enum { TOTALS_LEAVING = 1u << 31 }; /* in totals.fd: being evicted, nothing is added any more */
 
 struct lane {
     /* the thread's line: everything a call reads or writes first */
-    uint32_t busy;    /* writers in progress on this lane: the thread, and handlers on top of it */
+    uint32_t forks;   /* region_head.forks when it was bound: otherwise what it holds is a parent's */
     uint32_t attention; /* LANE_*: something for the slow way in */
     uint32_t chunk;   /* the chunk written into, plus one; 0 none */
     uint32_t reclaim; /* set by the reporter while it wants the chunk */
-    uint64_t outer_sp; /* stack pointer of the outermost writer */
+    /* Writers in progress: the thread, and handlers on top of it. The outermost one's stack pointer
+       with the low 6 bits cleared, and how many there are in these; 0: none. One word, so that it
+       never tells half of it to a handler. */
+    uint64_t writer;
     uint64_t alt_lo, alt_hi; /* the alternate signal stack, where the thread set one */
     int32_t tid;      /* the thread that holds it; 0: free */
     int32_t pid;
@@ -91,7 +110,8 @@ struct lane {
     /* indices: 0 none yet, n + 1 a cell of this lane, 255 the region's shared cells */
     uint8_t cell_of[OP_COUNT][KIND_COUNT];
     struct error_count error[LANE_ERRORS];
-    struct totals totals[LANE_TOTALS];
+    uint64_t counter; /* stack pointer of the outermost that is adding to totals; 0: none */
+    struct totals totals[LANE_TOTALS] __attribute__((aligned(64)));
     struct cell cell[LANE_CELLS] __attribute__((aligned(64)));
 };
 _Static_assert(sizeof(struct lane) <= LANE_SIZE, "a lane is two pages");
@@ -182,7 +202,9 @@ enum record_type {
     RECORD_DNS,      /* a message on the wire. a: 0 sent, 1 received; payload = the message. One
                         of the same lane within a RECORD_NAME's time is libc's own part of that
                         lookup (glibc before 2.34), not another one */
-    RECORD_DATA,     /* bytes written to a log, stdout or stderr. a = bytes of the whole write */
+    RECORD_DATA,     /* bytes written to a log, stdout or stderr. a = bytes of the whole write,
+                        b = where in them the payload begins. Parts of one write have one start; a
+                        part with RECORD_MORE whose next did not come was followed by a drop */
     RECORD_SYSLOG,   /* a = priority with facility; payload = ident NUL message (no ident: the
                         program's name). RECORD_RAW: payload is the datagram, a = its length:
                         "<priority>..." as for /dev/log, else journald's native protocol */
@@ -301,7 +323,8 @@ struct region_head {
     uint32_t late;         /* 1: the process is ending, see reporter_late() */
     uint32_t data_max;     /* bytes of one write to a log that are copied at most */
     struct clock_relation clock;
-    uint64_t bound_ticks[HISTOGRAM_BOUNDS]; /* upper-inclusive bounds, in ticks */
+    /* upper-inclusive bounds, in ticks; two more, ~0, so that a search need not look for the end */
+    uint64_t bound_ticks[HISTOGRAM_BOUNDS + 2];
     uint8_t bucket_from[64]; /* the first bucket to try for a duration whose highest bit is n */
     /* names of files that look like logs: globs, each NUL-ended, an empty one ends the list */
     char log_globs[LOG_GLOBS_SIZE];
@@ -312,8 +335,14 @@ struct region_head {
     uint64_t drops[DROP_COUNT] __attribute__((aligned(64)));  /* locked adds: rare */
     uint64_t chunk_free[CHUNK_MAX / 64] __attribute__((aligned(64))); /* bit set: free */
     uint64_t chunk_full[CHUNK_MAX / 64] __attribute__((aligned(64))); /* bit set: given to the reporter */
-    uint64_t lane_free[256] __attribute__((aligned(64)));     /* bit set: free, 16,384 lanes at most */
-    struct cell shared_cell[OP_COUNT][KIND_COUNT] __attribute__((aligned(64))); /* locked adds */
+    uint64_t lane_free[LANES_MAX / 64] __attribute__((aligned(64)));     /* bit set: free, 16,384 lanes at most */
+    uint32_t chunks_used __attribute__((aligned(64))); /* not free; only a hint */
+    uint32_t next_generation; /* of descriptors */
+    uint32_t forks;        /* how often region_after_fork was here */
+    uint32_t shared_used;  /* 1: something stands in shared_cell or shared_error */
+    struct error_count shared_error[SHARED_ERRORS]; /* where a lane's own are exhausted; locked adds */
+    /* where a lane's own cells are exhausted; locked adds. min is 0, too, when nothing came */
+    struct cell shared_cell[OP_COUNT][KIND_COUNT] __attribute__((aligned(64)));
 };
 
 static inline struct lane *region_lane(struct region_head *r, uint32_t i)
