@@ -1,0 +1,134 @@
+/* Chooses where ticks come from, and finds what a tick is worth. */
+#include "hook/internal.h"
+
+#include <fcntl.h>
+#include <sys/auxv.h>
+#include <time.h>
+
+#include "os/sys.h"
+
+enum { APART_NANO = 20000 };
+
+static int clock_by_syscall(int id, void *time)
+{
+    return (int)sys(clock_gettime, id, time);
+}
+
+/* The vDSO's clock_gettime, read out of its own symbol table. */
+static void find_vdso_clock(void)
+{
+    ticks_clock = clock_by_syscall;
+    const ElfW(Ehdr) *vdso = (const ElfW(Ehdr) *)getauxval(AT_SYSINFO_EHDR);
+    if (!vdso)
+        return;
+    const ElfW(Phdr) *headers = (const ElfW(Phdr) *)((uintptr_t)vdso + vdso->e_phoff);
+    struct elf_object object;
+    for (unsigned i = 0; i < vdso->e_phnum; i++) {
+        if (headers[i].p_type != PT_DYNAMIC)
+            continue;
+        if (!elf_read(&object, (uintptr_t)vdso,
+                      (const ElfW(Dyn) *)((uintptr_t)vdso + headers[i].p_vaddr)))
+            return;
+#if defined(__aarch64__)
+        const char *name = "__kernel_clock_gettime";
+#else
+        const char *name = "__vdso_clock_gettime";
+#endif
+        const ElfW(Sym) *s = elf_find(&object, name, elf_gnu_hash(name));
+        if (s)
+            ticks_clock = (int (*)(int, void *))elf_address(&object, s);
+    }
+}
+
+static uint64_t clock_nano(int id)
+{
+    struct timespec t = {0, 0};
+    ticks_clock(id, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+#include <sys/prctl.h>
+
+/* The kernel watches the counter: where it has fallen back to another device, it had a reason. */
+static bool kernel_distrusts(void)
+{
+    static const char *const slow[] = {"hpet", "acpi_pm", "jiffies", "refined-jiffies", "pit"};
+    char name[32];
+    long fd =
+        sys(openat, AT_FDCWD, "/sys/devices/system/clocksource/clocksource0/current_clocksource",
+            O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return false;
+    long n = sys(read, fd, name, sizeof(name) - 1);
+    sys(close, fd);
+    if (n <= 0)
+        return false;
+    name[n] = '\0';
+    for (unsigned i = 0; i < sizeof(slow) / sizeof(slow[0]); i++) {
+        if (elf_starts(name, slow[i]))
+            return true;
+    }
+    return false;
+}
+
+static bool counter_is_good(void)
+{
+    unsigned a, b, c, d;
+    if (!__get_cpuid(0x80000007, &a, &b, &c, &d) || !(d & 1u << 8))
+        return false;
+    int mode = 0;
+    if (sys(prctl, PR_GET_TSC, &mode) == 0 && mode != PR_TSC_ENABLE)
+        return false;
+    return !kernel_distrusts();
+}
+#elif defined(__aarch64__)
+static bool counter_is_good(void)
+{
+    return true; /* the architecture promises a constant rate */
+}
+#endif
+
+bool clock_choose(void)
+{
+    find_vdso_clock();
+    ticks_are_tsc = counter_is_good();
+    return ticks_are_tsc;
+}
+
+struct clock_pair clock_read(void)
+{
+    struct clock_pair best = {0, 0};
+    uint64_t width = ~0ULL;
+    for (int i = 0; i < 3; i++) {
+        uint64_t before = ticks_now();
+        uint64_t mono = clock_nano(CLOCK_MONOTONIC);
+        uint64_t after = ticks_now();
+        if (after - before < width) {
+            width = after - before;
+            best.ticks = before + width / 2;
+            best.mono = mono;
+        }
+    }
+    return best;
+}
+
+void clock_relate(struct clock_relation *relation, const struct clock_pair *first)
+{
+    struct clock_pair second = clock_read();
+    relation->tsc = ticks_are_tsc;
+    relation->mult = 1ULL << 32;
+    if (ticks_are_tsc) {
+        while (second.mono - first->mono < APART_NANO || second.ticks <= first->ticks)
+            second = clock_read();
+        relation->mult = (uint64_t)(((unsigned __int128)(second.mono - first->mono) << 32) /
+                                    (second.ticks - first->ticks));
+    }
+    relation->ticks = second.ticks;
+    relation->mono_nano = second.mono;
+    /* the wall clock at the same moment: what has passed since is taken off again */
+    uint64_t unix_nano = clock_nano(CLOCK_REALTIME);
+    relation->unix_nano = unix_nano - (clock_nano(CLOCK_MONOTONIC) - second.mono);
+    relation->spare = 0;
+}

@@ -1,0 +1,215 @@
+/*
+ * First sight: what a descriptor is that nobody saw being opened. The one place that asks the
+ * kernel, once for each life of a number.
+ */
+#include "hook/internal.h"
+
+#include <asm/termbits.h>
+#include <fcntl.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include "intercept/socket.h"
+#include "os/sys.h"
+
+enum { INHERITED_MAX = 256, PATH_SIZE = 512 };
+
+/* What was found out about one descriptor. */
+struct sight {
+    enum kind kind;
+    uint32_t flags;
+    uint64_t device;
+    bool is_socket;
+    union {
+        struct address_pair addresses;
+        char path[PATH_SIZE];
+    };
+    uint32_t path_length;
+};
+
+static int socket_option(int fd, int option)
+{
+    int value = -1;
+    socklen_t length = sizeof(value);
+    return sys(getsockopt, fd, SOL_SOCKET, option, &value, &length) == 0 ? value : -1;
+}
+
+static void see_socket(int fd, struct sight *s)
+{
+    struct address_pair *a = &s->addresses;
+    *a = (struct address_pair){0};
+    s->is_socket = true;
+    s->kind = socket_kind(socket_option(fd, SO_DOMAIN), socket_option(fd, SO_TYPE),
+                          socket_option(fd, SO_PROTOCOL));
+    address_local(fd, a);
+    address_peer(fd, a);
+    if (a->peer_length) {
+        s->flags |= FD_CONNECTED;
+        s->flags |= address_flags(s->kind, a->peer, a->peer_length);
+    }
+}
+
+/* Reads where /proc/self/fd/N points to. */
+static void see_path(int fd, struct sight *s)
+{
+    char link[32] = "/proc/self/fd/";
+    char digits[12];
+    unsigned n = 0, at = 14;
+    unsigned value = (unsigned)fd;
+    do {
+        digits[n++] = (char)('0' + value % 10);
+        value /= 10;
+    } while (value);
+    while (n)
+        link[at++] = digits[--n];
+    link[at] = '\0';
+    long length = sys(readlinkat, AT_FDCWD, link, s->path, sizeof(s->path) - 1);
+    s->path_length = length > 0 ? (uint32_t)length : 0;
+    s->path[s->path_length] = '\0';
+}
+
+static enum kind mode_kind(int fd, const struct stat *st, const struct sight *s)
+{
+    switch (st->st_mode & S_IFMT) {
+    case S_IFREG:
+        return elf_starts(s->path, "/memfd:") ? KIND_MEMORY : KIND_FILE;
+    case S_IFDIR:
+        return KIND_DIRECTORY;
+    case S_IFIFO:
+        return KIND_PIPE;
+    case S_IFCHR: {
+        struct termios t;
+        return sys(ioctl, fd, TCGETS, &t) == 0 ? KIND_TTY : KIND_DEVICE;
+    }
+    case S_IFBLK:
+        return KIND_DEVICE;
+    case 0: /* an anonymous inode: eventfd, epoll, timerfd, ... */
+        return KIND_EVENT;
+    default:
+        return KIND_UNKNOWN;
+    }
+}
+
+/* Asks the kernel. False: the number is not open. */
+static bool look(struct region_head *region, int fd, struct sight *s)
+{
+    struct stat st;
+    if (sys(fstat, fd, &st) != 0)
+        return false;
+    s->kind = KIND_UNKNOWN;
+    s->flags = FD_OPEN;
+    s->device = 0;
+    s->is_socket = false;
+    s->path_length = 0;
+    if (fd == 1)
+        s->flags |= FD_OUT;
+    else if (fd == 2)
+        s->flags |= FD_ERR;
+    long status = sys(fcntl, fd, F_GETFL, 0);
+    if (status >= 0 && status & O_NONBLOCK)
+        s->flags |= FD_NONBLOCK;
+    if (status >= 0 && status & O_APPEND)
+        s->flags |= FD_APPEND;
+    if (S_ISSOCK(st.st_mode)) {
+        see_socket(fd, s);
+        return true;
+    }
+    see_path(fd, s);
+    s->kind = mode_kind(fd, &st, s);
+    if (S_ISCHR(st.st_mode) || S_ISBLK(st.st_mode))
+        s->device = st.st_rdev;
+    if (s->kind == KIND_FILE && s->path_length && is_log_name(region, s->path))
+        s->flags |= FD_LOG;
+    return true;
+}
+
+static fd_entry meet(struct region_head *region, struct lane *lane, int fd)
+{
+    struct sight s;
+    fd_entry before = fd_get(fd);
+    if (!look(region, fd, &s))
+        return before;
+    if (fd_get(fd) != before)
+        return fd_get(fd); /* another thread has met it, or it has had a new life since */
+    fd_entry entry = fd_opened(region, fd, s.kind, s.flags);
+    uint64_t now = ticks_now();
+    struct record r = {.type = RECORD_SEEN,
+                       .op = OP_FSTAT,
+                       .kind = (uint8_t)s.kind,
+                       .start = now,
+                       .end = now,
+                       .fd = fd,
+                       .generation = FD_GENERATION(entry),
+                       .a = s.device};
+    struct piece piece = {s.is_socket ? (const void *)&s.addresses : s.path,
+                          s.is_socket ? (uint32_t)sizeof(s.addresses) : s.path_length};
+    if (lane)
+        record_write(region, lane, &r, &piece, 1);
+    return entry;
+}
+
+fd_entry hook_fd_unknown(struct lane *lane, int fd)
+{
+    struct region_head *region = hook_region;
+    if (!region || (unsigned)fd >= FD_TABLE_SIZE)
+        return KIND_UNKNOWN;
+    if (region->sandboxed) {
+        fd_entry entry = fd_get(fd);
+        return entry ? entry : KIND_UNKNOWN;
+    }
+    fd_entry entry = meet(region, lane, fd);
+    return entry ? entry : KIND_UNKNOWN;
+}
+
+fd_entry hook_fd(struct lane *lane, int fd)
+{
+    fd_entry entry = fd_get(fd);
+    if (likely(entry & FD_OPEN))
+        return entry;
+    return hook_fd_unknown(lane, fd);
+}
+
+/* getdents64's entries. */
+struct directory_entry {
+    uint64_t inode;
+    int64_t offset;
+    uint16_t length;
+    uint8_t type;
+    char name[];
+};
+
+static int number_of(const char *name)
+{
+    int n = 0;
+    if (*name < '0' || *name > '9')
+        return -1;
+    for (; *name >= '0' && *name <= '9' && n < FD_TABLE_SIZE; name++)
+        n = n * 10 + (*name - '0');
+    return n;
+}
+
+void fd_meet_inherited(struct region_head *region, struct lane *lane)
+{
+    char buffer[1024] __attribute__((aligned(8)));
+    unsigned met = 0;
+    long dir = sys(openat, AT_FDCWD, "/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (dir < 0) { /* no /proc: the standard ones, the others when they are used */
+        for (int fd = 0; fd < 3; fd++)
+            meet(region, lane, fd);
+        return;
+    }
+    long n;
+    while (met < INHERITED_MAX && (n = sys(getdents64, dir, buffer, sizeof(buffer))) > 0) {
+        for (long at = 0; at < n && met < INHERITED_MAX;) {
+            const struct directory_entry *e = (const struct directory_entry *)(buffer + at);
+            int fd = number_of(e->name);
+            at += e->length;
+            if (fd < 0 || fd == dir || fd >= FD_TABLE_SIZE)
+                continue;
+            meet(region, lane, fd);
+            met++;
+        }
+    }
+    sys(close, dir);
+}

@@ -1,0 +1,50 @@
+/* What the files of src/hook share with one another, and with nobody else. */
+#ifndef SCOPE_HOOK_INTERNAL_H
+#define SCOPE_HOOK_INTERNAL_H
+
+#include "hook/elf.h"
+#include "hook/hook.h"
+
+/* -------- preload.c */
+
+/* Our own object; valid once anything was looked up. */
+const struct elf_object *preload_self(void);
+/* The C library's object, NULL when there is none (a static or foreign host). */
+const struct elf_object *preload_libc(void);
+/* Whether another, earlier copy of this library is loaded: it is the one that observes. */
+bool preload_is_second(void);
+/* Whether the object whose dynamic section this is was loaded at start. */
+bool preload_is_initial(const ElfW(Dyn) * dynamic);
+
+/* -------- clock.c */
+
+/* Chooses the source of ticks. True: the processor's counter. Call before anything uses ticks. */
+bool clock_choose(void);
+/* One reading of ticks beside CLOCK_MONOTONIC, the tightest of three. */
+struct clock_pair {
+    uint64_t ticks, mono;
+};
+struct clock_pair clock_read(void);
+/* The relation from two readings (waits until they are 20 us apart) and the wall clock. */
+void clock_relate(struct clock_relation *relation, const struct clock_pair *first);
+
+/* -------- state.c */
+
+/* From here on hook_lane() gives lanes. */
+void state_publish(struct region_head *region, int32_t pid);
+/* Makes the key whose destructor gives a thread's lane back. */
+void state_make_key(void);
+
+/* -------- fd.c, cwd.c, stdio.c */
+
+/* Meets the descriptors that are open at start. */
+void fd_meet_inherited(struct region_head *region, struct lane *lane);
+/* Patches the tables of stdio; false: they are not as expected. */
+bool stdio_patch(void);
+
+/* -------- init.c */
+
+/* Makes the region at an early call, before our constructor. True: there is one now. */
+bool init_early(void);
+
+#endif
