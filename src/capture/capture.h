@@ -80,6 +80,9 @@ fd_entry fd_opened(struct region_head *region, int fd, enum kind kind, uint32_t 
 fd_entry fd_closing(int fd);
 void fd_reopened(int fd, fd_entry was);
 
+/* One more than the highest number that fd_opened was given: tables are scanned no further. */
+unsigned fd_high(void);
+
 /* Sets and clears flags of this life of fd; does nothing if the number has had another since. */
 void fd_change(int fd, uint32_t generation, uint32_t set, uint32_t clear);
 void fd_set_kind(int fd, uint32_t generation, enum kind kind);

@@ -1,0 +1,62 @@
+/* Bytes that move between two descriptors inside the kernel: no data to look at, two totals. */
+#include "intercept/file.h"
+
+#include <sys/sendfile.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+/* One operation, counted on the descriptor that is written; both keep their totals. */
+void after_copy(struct lane *lane, enum op op, int in, fd_entry in_entry, int out,
+                fd_entry out_entry, uint64_t start, int64_t result)
+{
+    uint64_t end = ticks_now();
+    struct region_head *region = hook_region;
+    if (!(out_entry & FD_IGNORED))
+        count_io(region, lane, op, out, out_entry, start, end, result, 'w');
+    if (in >= 0 && result >= 0 && !(in_entry & FD_IGNORED))
+        totals_add(region, lane, in, in_entry, end, result, 'r');
+    after_any(region);
+}
+
+#define COPY(type, name, op, parameters, arguments)                               \
+    EXPORT type name parameters                                                   \
+    {                                                                             \
+        REAL(name)                                                                \
+        INTERCEPT_LANE(real arguments);                                           \
+        fd_entry in_entry = entry_of(lane, in), out_entry = entry_of(lane, out);  \
+        uint64_t start = ticks_now();                                             \
+        type r = real arguments;                                                  \
+        after_copy(lane, op, in, in_entry, out, out_entry, start, with_errno(r)); \
+        return r;                                                                 \
+    }
+
+/* clang-format off */
+COPY(ssize_t, sendfile, OP_SENDFILE, (int out, int in, off_t *offset, size_t count),
+     (out, in, offset, count))
+COPY(ssize_t, sendfile64, OP_SENDFILE, (int out, int in, off64_t *offset, size_t count),
+     (out, in, offset, count))
+COPY(ssize_t, splice, OP_SPLICE,
+     (int in, off64_t *in_offset, int out, off64_t *out_offset, size_t count, unsigned flags),
+     (in, in_offset, out, out_offset, count, flags))
+COPY(ssize_t, tee, OP_TEE, (int in, int out, size_t count, unsigned flags), (in, out, count, flags))
+COPY(ssize_t, copy_file_range, OP_COPY_RANGE,
+     (int in, off64_t *in_offset, int out, off64_t *out_offset, size_t count, unsigned flags),
+     (in, in_offset, out, out_offset, count, flags))
+/* clang-format on */
+
+/* From memory into a pipe, or, at the end that is read, out of it. */
+EXPORT ssize_t vmsplice(int fd, const struct iovec *iov, size_t count, unsigned flags)
+{
+    REAL(vmsplice)
+    INTERCEPT_LANE(real(fd, iov, count, flags));
+    fd_entry entry = entry_of(lane, fd);
+    uint64_t start = ticks_now();
+    ssize_t r = real(fd, iov, count, flags);
+    int64_t result = with_errno(r);
+    uint64_t end = ticks_now();
+    if (!(entry & FD_IGNORED))
+        count_io(hook_region, lane, OP_VMSPLICE, fd, entry, start, end, result,
+                 entry & FD_READ_END ? 'r' : 'w');
+    after_any(hook_region);
+    return r;
+}
