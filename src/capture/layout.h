@@ -195,10 +195,11 @@ enum record_type {
     RECORD_SHUTDOWN, /* a = how */
     RECORD_PEER,     /* an unconnected datagram socket's first use of a peer: struct address_pair */
     RECORD_END,      /* the peer ended the stream: a read returned 0, or ECONNRESET */
-    RECORD_NAME,     /* a name lookup. payload = struct name_lookup. getaddrinfo: a = ai_flags,
-                        b = ai_family. getnameinfo, gethostbyaddr: the one answer is the address
-                        asked for, the name is what came out. res_query family: a = type,
-                        b = class; RECORD_RAW: behind the name comes the response message */
+    RECORD_NAME,     /* a name lookup (not a mere conversion: AI_NUMERICHOST, NI_NUMERICHOST).
+                        payload = struct name_lookup. getaddrinfo: a = ai_flags, b = ai_family.
+                        getnameinfo, gethostbyaddr: the one answer is the address asked for, the
+                        name is what came out, if anything. res_query family: a = type, b = class;
+                        RECORD_RAW: behind the name comes the response message */
     RECORD_DNS,      /* a message on the wire. a: 0 sent, 1 received; payload = the message. One
                         of the same lane within a RECORD_NAME's time is libc's own part of that
                         lookup (glibc before 2.34), not another one */
