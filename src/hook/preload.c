@@ -192,7 +192,8 @@ static bool look_into(void *context, const struct elf_object *object, bool is_li
  */
 static bool may_come_later(const char *name)
 {
-    static const char *const prefixes[] = {"pthread_", "dl", "shm_", "res_", "__res", "forkpty"};
+    static const char *const prefixes[] = {"pthread_", "dl",    "shm_",   "res_",
+                                           "__res",    "thrd_", "forkpty"};
     if (!last_map || !__atomic_load_n(&last_map->l_next, __ATOMIC_ACQUIRE) || !libc_object)
         return false;
     if (elf_find(libc_object, "pthread_create", elf_gnu_hash("pthread_create")))
