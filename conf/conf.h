@@ -37,7 +37,11 @@ struct conf_match {
     char *user;       /* name or number */
 };
 
-enum temporality_preference { TEMPORALITY_AUTO, TEMPORALITY_PREFER_DELTA, TEMPORALITY_PREFER_CUMULATIVE };
+enum temporality_preference {
+    TEMPORALITY_AUTO,
+    TEMPORALITY_PREFER_DELTA,
+    TEMPORALITY_PREFER_CUMULATIVE
+};
 enum statsd_format { STATSD_DOGSTATSD, STATSD_PLAIN };
 enum diagnostics_level { DIAGNOSTICS_ERROR, DIAGNOSTICS_WARN, DIAGNOSTICS_INFO, DIAGNOSTICS_DEBUG };
 
@@ -49,75 +53,75 @@ struct conf_events {
 };
 
 struct conf {
-    bool enabled;              /* enabled */
-    bool follow;               /* processes.follow: children of exec carry the library on */
+    bool enabled; /* enabled */
+    bool follow;  /* processes.follow: children of exec carry the library on */
 
     struct conf_match *include, *exclude; /* processes.include, processes.exclude */
     size_t include_count, exclude_count;
 
-    char *service_name;        /* resource.service_name; NULL: fallback */
+    char *service_name;           /* resource.service_name; NULL: fallback */
     struct conf_pairs attributes; /* resource.attributes */
-    struct conf_pairs tags;    /* tags: on every metric point, log record and span */
+    struct conf_pairs tags;       /* tags: on every metric point, log record and span */
 
-    bool metrics;              /* metrics.enabled */
-    uint64_t metrics_interval; /* metrics.interval, nanoseconds (10 s) */
+    bool metrics;                            /* metrics.enabled */
+    uint64_t metrics_interval;               /* metrics.interval, nanoseconds (10 s) */
     enum temporality_preference temporality; /* metrics.temporality */
     uint32_t cardinality_limit; /* metrics.cardinality_limit: points per metric (2000) */
     bool metrics_file, metrics_socket, metrics_name, metrics_process; /* metrics.file ... */
 
-    uint64_t events_interval;  /* events.interval, nanoseconds (1 s): events and logs */
-    uint32_t events_rate;      /* events.rate: events a second at most (10000), 0: no limit */
+    uint64_t events_interval; /* events.interval, nanoseconds (1 s): events and logs */
+    uint32_t events_rate;     /* events.rate: events a second at most (10000), 0: no limit */
     struct conf_events events_file, events_connection, events_name, events_process;
 
-    bool logs_console;         /* logs.console */
-    bool logs_syslog;          /* logs.syslog */
+    bool logs_console;           /* logs.console */
+    bool logs_syslog;            /* logs.syslog */
     struct conf_list logs_files; /* logs.files: globs; a path that matches is a log */
     struct conf_list logs_include, logs_exclude; /* logs.include: regexes on the line */
-    uint32_t logs_line_max;    /* logs.line_max, bytes (16 KiB) */
-    uint32_t logs_rate;        /* logs.rate, lines a second (5000), 0: no limit */
-    bool logs_continuation;    /* logs.continuation: stack traces are kept together */
+    uint32_t logs_line_max;                      /* logs.line_max, bytes (16 KiB) */
+    uint32_t logs_rate;                          /* logs.rate, lines a second (5000), 0: no limit */
+    bool logs_continuation; /* logs.continuation: stack traces are kept together */
 
-    char *ndjson_to;           /* ndjson.to: a URL (transport.h), NULL: off */
-    uint64_t ndjson_rotate;    /* ndjson.rotate_size, bytes, 0: never */
-    uint32_t ndjson_keep;      /* ndjson.rotate_keep */
-    char *statsd_to;           /* statsd.to */
+    char *ndjson_to;                  /* ndjson.to: a URL (transport.h), NULL: off */
+    uint64_t ndjson_rotate;           /* ndjson.rotate_size, bytes, 0: never */
+    uint32_t ndjson_keep;             /* ndjson.rotate_keep */
+    char *statsd_to;                  /* statsd.to */
     enum statsd_format statsd_format; /* statsd.format: dogstatsd, plain */
-    char *statsd_prefix;       /* statsd.prefix, "" */
-    struct conf_list statsd_tags; /* statsd.tags: which resource attributes become tags */
+    char *statsd_prefix;              /* statsd.prefix, "" */
+    struct conf_list statsd_tags;     /* statsd.tags: which resource attributes become tags */
 
-    uint64_t memory_pool;      /* memory.pool, bytes (4 MiB) */
-    uint64_t memory_queue;     /* memory.queue: for each sink, bytes (1 MiB) */
-    uint32_t memory_threads;   /* memory.threads: lanes at most (16384) */
+    uint64_t memory_pool;    /* memory.pool, bytes (4 MiB) */
+    uint64_t memory_queue;   /* memory.queue: for each sink, bytes (1 MiB) */
+    uint32_t memory_threads; /* memory.threads: lanes at most (16384) */
 
-    uint64_t exit_bound;       /* exit.bound, nanoseconds (500 ms) */
+    uint64_t exit_bound; /* exit.bound, nanoseconds (500 ms) */
 
-    bool control;              /* control.enabled */
-    char *control_dir;         /* control.dir; NULL: $XDG_RUNTIME_DIR/scope or /tmp/scope-UID */
+    bool control;      /* control.enabled */
+    char *control_dir; /* control.dir; NULL: $XDG_RUNTIME_DIR/scope or /tmp/scope-UID */
 
-    char *diagnostics_to;      /* diagnostics.to: a file path, or NULL: nowhere. Never stderr. */
+    char *diagnostics_to; /* diagnostics.to: a file path, or NULL: nowhere. Never stderr. */
     enum diagnostics_level diagnostics_level; /* diagnostics.level */
 
-    char *path;                /* the scope.yml that was read, NULL: none */
-    void *origins;             /* conf's own: where each value came from */
+    char *path;    /* the scope.yml that was read, NULL: none */
+    void *origins; /* conf's own: where each value came from */
 };
 
 /* Something wrong in the configuration; the rest is used. */
 struct conf_trouble {
-    const char *origin; /* a file's path, an environment variable's name, or "--set" */
+    const char *origin;    /* a file's path, an environment variable's name, or "--set" */
     unsigned line, column; /* 1-based; 0: not in a file */
-    const char *text;   /* what is wrong, and the values that are allowed */
+    const char *text;      /* what is wrong, and the values that are allowed */
 };
 typedef void conf_report(void *context, const struct conf_trouble *trouble);
 
 /* What conf_load reads. */
 struct conf_input {
-    char *const *environ;      /* NULL-ended NAME=value */
-    bool privileged;           /* AT_SECURE, or uid != euid: nothing is read but defaults */
-    const char *file;          /* --config; NULL: SCOPE_CONFIG, else the search order */
-    char *const *sets;         /* --set KEY=VALUE, NULL-ended; NULL none */
-    const char *executable;    /* for processes.* and overrides; NULL: none are applied */
-    char *const *arguments;    /* argv, NULL-ended; may be NULL */
-    const char *user;          /* name of the effective user; NULL: looked up by number only */
+    char *const *environ;   /* NULL-ended NAME=value */
+    bool privileged;        /* AT_SECURE, or uid != euid: nothing is read but defaults */
+    const char *file;       /* --config; NULL: SCOPE_CONFIG, else the search order */
+    char *const *sets;      /* --set KEY=VALUE, NULL-ended; NULL none */
+    const char *executable; /* for processes.* and overrides; NULL: none are applied */
+    char *const *arguments; /* argv, NULL-ended; may be NULL */
+    const char *user;       /* name of the effective user; NULL: looked up by number only */
     uint32_t uid;
 };
 
@@ -139,7 +143,8 @@ int conf_check(const char *file, conf_report *report, void *context);
 int conf_write_example(FILE *out);
 int conf_write_reference(FILE *out);
 
-/* Sizes and durations as options take them: "4MiB", "64k", "10s", "500ms". 0 or -EINVAL, -ERANGE. */
+/* Sizes and durations as options take them: "4MiB", "64k", "10s", "500ms". 0 or -EINVAL, -ERANGE.
+ */
 int conf_parse_size(const char *text, uint64_t *bytes);
 int conf_parse_duration(const char *text, uint64_t *nanoseconds);
 bool conf_glob(const char *pattern, const char *text); /* `*` any run, `?` any one character */

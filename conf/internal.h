@@ -1,0 +1,207 @@
+/*
+ * What the files of conf/ share: the option table, the value tree that every source is turned into,
+ * and the state of one load. Nobody outside conf/ includes this.
+ */
+#ifndef SCOPE_CONF_INTERNAL_H
+#define SCOPE_CONF_INTERNAL_H
+
+#include "conf/conf.h"
+
+/* ------------------------------------------------------------------ the table (options.c) */
+
+enum option_type {
+    OPTION_SECTION, /* of other options */
+    OPTION_CUSTOM,  /* overrides for some processes */
+    OPTION_BOOL,
+    OPTION_COUNT,    /* uint32_t */
+    OPTION_SIZE,     /* uint64_t, or uint32_t if `small`: bytes */
+    OPTION_DURATION, /* uint64_t, nanoseconds */
+    OPTION_CHOICE,   /* an enum: the index in `names` */
+    OPTION_TEXT,
+    OPTION_PATH, /* absolute */
+    OPTION_URL,  /* of a sink */
+    OPTION_LIST, /* of texts */
+    OPTION_GLOBS,
+    OPTION_REGEXES,
+    OPTION_PAIRS,
+    OPTION_MATCHES,
+};
+
+/* How the OpenTelemetry variable of an option is read. Empty is unset in every one. */
+enum otel_rule {
+    RULE_NONE,
+    RULE_TEXT,
+    RULE_MILLISECONDS, /* a whole number */
+    RULE_DISABLES,     /* "true" in any case means false here */
+    RULE_PAIRS,        /* k=v,k=v with percent-encoding; an error anywhere discards all of it */
+};
+
+enum default_list { LIST_NONE, LIST_LEFT_ALONE, LIST_LOG_FILES, LIST_STATSD_TAGS };
+
+#define SECOND 1000000000ull
+#define DAY (86400 * SECOND)
+#define KIB 1024ull
+#define MIB (1024 * KIB)
+
+struct option {
+    char key[32];
+    char otel[32];
+    char names[32];             /* of a choice, '|' between them */
+    char example[24];           /* for scope.yml where the default is empty */
+    uint64_t number, low, high; /* default and range; lists: high is bytes at most, 0 any */
+    uint16_t offset, count_offset;
+    uint8_t type, rule, list;
+    bool small; /* a size in uint32_t */
+    bool empty; /* an empty text is kept, not NULL */
+};
+
+enum { OPTIONS_MAX = 128 };
+extern const struct option options[];
+extern const size_t option_count;
+
+/* The option with this key, looked for from index `from` on; NULL if there is none. */
+const struct option *option_find(size_t from, const char *key);
+/* The option that NAME of SCOPE_NAME means; NULL if there is none. */
+const struct option *option_of_variable(const char *name, size_t length);
+/* The known key that is nearest to a mistaken one, or NULL when none is near. */
+const char *option_nearest(const char *key);
+/* SCOPE_... of a key; out has 48 bytes. */
+void option_variable(const struct option *o, char *out);
+/* "a duration from 100ms to 1d": what may stand there, for troubles and the reference page. */
+void option_allowed(const struct option *o, char *out, size_t size);
+/* The default items of a list, each NUL-ended, an empty one at the end; "" when there are none. */
+const char *option_items(const struct option *o);
+
+/* ------------------------------------------------------------------ values (value.c) */
+
+bool value_bool(const char *text, bool *out);
+int value_count(const char *text, uint64_t *out); /* digits only; -EINVAL, -ERANGE */
+bool value_is_utf8(const char *text);
+bool value_same(const char *a, const char *b); /* ASCII letters in any case */
+/* The shortest exact form; out has 32 bytes. */
+void value_format_duration(uint64_t nanoseconds, char *out);
+void value_format_size(uint64_t bytes, char *out);
+/* Decodes %XX in place; false for a bad or NUL escape, or what is not UTF-8 afterwards. */
+bool value_percent_decode(char *text);
+/* NULL, or what is wrong with a sink's address. */
+const char *value_url_wrong(const char *text);
+
+/* ------------------------------------------------------------------ memory (memory.c) */
+
+struct block {
+    struct block *next;
+    size_t room;
+};
+/* Bump allocation; all is freed at once. */
+struct pool {
+    struct block *blocks;
+    char *at, *end;
+    bool failed; /* wanted memory and got none */
+};
+void *pool_take(struct pool *p, size_t size); /* zeroed, 8-aligned; NULL: no memory */
+char *pool_copy(struct pool *p, const char *text, size_t length);
+void pool_free(struct pool *p);
+
+/* ------------------------------------------------------------------ the tree (tree.c, yaml.c) */
+
+enum node_kind { NODE_SCALAR, NODE_SEQUENCE, NODE_MAPPING, NODE_BROKEN };
+
+/* One value. In a mapping it carries its key too. Lines and columns from 1; 0: not from a file. */
+struct node {
+    struct node *next, *first, *last;
+    const char *text, *key;
+    uint32_t line, column, key_line, key_column;
+    uint8_t kind; /* a broken one has been reported already */
+    bool plain;   /* a scalar without quotes */
+};
+enum { NODE_DEPTH = 16, NODE_MAX = 50000 };
+
+/* ------------------------------------------------------------------ one load */
+
+enum origin_kind {
+    ORIGIN_DEFAULT,
+    ORIGIN_OTEL,
+    ORIGIN_FILE,
+    ORIGIN_CUSTOM,
+    ORIGIN_ENV,
+    ORIGIN_SET
+};
+
+struct origin {
+    const char *name; /* the file, the variable, or "--set" */
+    uint32_t line, column;
+    uint16_t custom; /* which item of custom, from 1 */
+    uint8_t kind;
+};
+
+/* The whole of a loaded configuration; struct conf is its first member, origins points here. */
+struct loaded {
+    struct conf conf;
+    struct pool pool;
+    struct origin *attribute_origins, *tag_origins; /* one for each pair */
+    struct origin origins[OPTIONS_MAX];
+    char first[2048]; /* where the pool begins */
+};
+
+struct loader {
+    struct loaded *to;
+    const struct conf_input *input;
+    conf_report *report;
+    void *context;
+    unsigned troubles;
+    bool checking; /* scope config check: regular expressions are compiled */
+    struct pool scratch;
+    size_t nodes;
+};
+
+/* Where values come from now. */
+struct source {
+    const char *name; /* lives as long as the conf */
+    uint16_t custom;
+    uint8_t kind;
+    bool dry; /* check only: the values are meant for other processes */
+};
+
+void loader_trouble(struct loader *l, const char *origin, unsigned line, unsigned column,
+                    const char *format, ...) __attribute__((format(printf, 5, 6)));
+
+struct node *node_new(struct loader *l, enum node_kind kind);
+void node_add(struct node *parent, struct node *child);
+/* What a variable or --set says, as the tree that the option's type wants. NULL: no memory. */
+struct node *node_of_text(struct loader *l, const struct option *o, const char *text);
+
+/* The tree of a YAML text; NULL if it cannot be read at all (reported) or is empty. */
+struct node *yaml_tree(struct loader *l, const char *text, size_t length, const char *origin);
+
+/* Takes one value for one option, or reports why not. (set.c) */
+void conf_set(struct loader *l, const struct option *o, const struct node *n,
+              const struct source *s);
+/* A regular expression, a whole rule. (match.c) */
+bool match_read(struct loader *l, const struct node *n, const struct source *s,
+                struct conf_match *out);
+bool match_applies(const struct conf_match *m, const struct conf_input *input);
+/* Sets or (empty value) takes away one pair. (set.c) */
+void conf_set_pair(struct loader *l, const struct option *o, const char *key, const char *value,
+                   const struct node *n, const struct source *s);
+/* NULL, or what PCRE2 says is wrong; `out` has room for the text. (check.c) */
+bool regex_wrong(const char *pattern, char *out, size_t size);
+
+/* Reads and applies a file: troubles are reported. 0 or -errno if it cannot be read. (file.c) */
+int file_load(struct loader *l, const char *path);
+/* Finds the file to read as documented; applies it. (file.c) */
+void file_search(struct loader *l);
+/* The variables. (environment.c) */
+const char *environment_get(const struct loader *l, const char *name, size_t length);
+void environment_otel(struct loader *l);
+void environment_scope(struct loader *l);
+void environment_sets(struct loader *l);
+/* ${NAME}, ${NAME:-default}, $$ of text, expanded. NULL: malformed (reported). (environment.c) */
+const char *environment_expand(struct loader *l, const char *text, const struct node *n,
+                               const struct source *s);
+
+/* The beginning and end of a load, for conf_load and conf_check. (load.c) */
+bool loader_begin(struct loader *l, const struct conf_input *input, conf_report *report,
+                  void *context);
+struct conf *loader_end(struct loader *l);
+
+#endif

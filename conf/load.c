@@ -1,0 +1,166 @@
+/*
+ * One load from beginning to end: the defaults, then each source over the one before it.
+ */
+#include "conf/internal.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { TROUBLES_MAX = 100 };
+
+void loader_trouble(struct loader *l, const char *origin, unsigned line, unsigned column,
+                    const char *format, ...)
+{
+    char text[768];
+    l->troubles++;
+    if (!l->report || l->troubles > TROUBLES_MAX)
+        return;
+    if (l->troubles == TROUBLES_MAX) {
+        snprintf(text, sizeof(text), "more troubles follow, which are not reported");
+    } else {
+        va_list arguments;
+        va_start(arguments, format);
+        vsnprintf(text, sizeof(text), format, arguments);
+        va_end(arguments);
+    }
+    /* What is quoted may hold anything; a report is one line. */
+    for (char *c = text; *c; c++)
+        if ((unsigned char)*c < 0x20 || *c == 0x7f)
+            *c = '?';
+    l->report(l->context, &(struct conf_trouble){origin, line, column, text});
+}
+
+static void *member(struct loader *l, const struct option *o)
+{
+    return (char *)&l->to->conf + o->offset;
+}
+
+/* A list of the default's items; they stay where they are, in the library's own text. */
+static void set_default_items(struct loader *l, const struct option *o)
+{
+    size_t count = 0;
+    const char *first = option_items(o);
+    for (const char *item = first; *item; item += strlen(item) + 1)
+        count++;
+    if (o->type == OPTION_MATCHES) {
+        struct conf_match *items = pool_take(&l->to->pool, count * sizeof(*items));
+        for (size_t i = 0; items && i < count; i++, first += strlen(first) + 1)
+            items[i].executable = (char *)first;
+        *(struct conf_match **)member(l, o) = items;
+        *(size_t *)(void *)((char *)&l->to->conf + o->count_offset) = count;
+    } else {
+        char **items = pool_take(&l->to->pool, count * sizeof(*items));
+        for (size_t i = 0; items && i < count; i++, first += strlen(first) + 1)
+            items[i] = (char *)first;
+        *(struct conf_list *)member(l, o) = (struct conf_list){items, count};
+    }
+}
+
+static void set_default(struct loader *l, const struct option *o)
+{
+    switch (o->type) {
+    case OPTION_SECTION:
+    case OPTION_CUSTOM:
+        break;
+    case OPTION_BOOL:
+        *(bool *)member(l, o) = o->number != 0;
+        break;
+    case OPTION_CHOICE:
+        *(unsigned *)member(l, o) = (unsigned)o->number;
+        break;
+    case OPTION_COUNT:
+        *(uint32_t *)member(l, o) = (uint32_t)o->number;
+        break;
+    case OPTION_SIZE:
+    case OPTION_DURATION:
+        if (o->small)
+            *(uint32_t *)member(l, o) = (uint32_t)o->number;
+        else
+            *(uint64_t *)member(l, o) = o->number;
+        break;
+    default:
+        if (o->list)
+            set_default_items(l, o);
+        else if (o->empty)
+            *(char **)member(l, o) = (char *)"";
+        break;
+    }
+}
+
+bool loader_begin(struct loader *l, const struct conf_input *input, conf_report *report,
+                  void *context)
+{
+    *l = (struct loader){.input = input, .report = report, .context = context};
+    l->to = calloc(1, sizeof(*l->to));
+    if (!l->to)
+        return false;
+    l->to->conf.origins = l->to;
+    l->to->pool.at = l->to->first;
+    l->to->pool.end = l->to->first + sizeof(l->to->first);
+    for (size_t i = 0; i < option_count; i++)
+        set_default(l, &options[i]);
+    return true;
+}
+
+/*
+ * service.name is said in one place only: the attribute moves to service_name, unless that comes
+ * from a source at least as strong.
+ */
+static void settle_service_name(struct loader *l)
+{
+    struct conf *conf = &l->to->conf;
+    struct origin *name = &l->to->origins[option_find(0, "resource.service_name") - options];
+    struct conf_pairs *pairs = &conf->attributes;
+    for (size_t i = 0; i < pairs->count; i++) {
+        if (strcmp(pairs->items[i].key, "service.name") != 0)
+            continue;
+        if (l->to->attribute_origins[i].kind > name->kind ||
+            (!conf->service_name && name->kind == ORIGIN_DEFAULT)) {
+            conf->service_name = pairs->items[i].value;
+            *name = l->to->attribute_origins[i];
+        }
+        size_t after = --pairs->count - i;
+        memmove(&pairs->items[i], &pairs->items[i + 1], after * sizeof(pairs->items[0]));
+        memmove(&l->to->attribute_origins[i], &l->to->attribute_origins[i + 1],
+                after * sizeof(struct origin));
+        return;
+    }
+}
+
+struct conf *loader_end(struct loader *l)
+{
+    bool failed = l->to->pool.failed || l->scratch.failed;
+    if (!failed)
+        settle_service_name(l);
+    pool_free(&l->scratch);
+    if (failed) {
+        conf_free(&l->to->conf);
+        return NULL;
+    }
+    return &l->to->conf;
+}
+
+struct conf *conf_load(const struct conf_input *input, conf_report *report, void *context)
+{
+    struct loader l;
+    if (!loader_begin(&l, input, report, context))
+        return NULL;
+    if (!input->privileged) {
+        environment_otel(&l);
+        file_search(&l);
+        environment_scope(&l);
+        environment_sets(&l);
+    }
+    return loader_end(&l);
+}
+
+void conf_free(struct conf *conf)
+{
+    if (!conf)
+        return;
+    struct loaded *loaded = conf->origins;
+    pool_free(&loaded->pool);
+    free(loaded);
+}
