@@ -54,11 +54,18 @@ void transport_free(struct transport *t);
 
 /*
  * Sends one unit whole: for datagrams one datagram, for files and streams whole lines.
- * 0: all of it was taken. -EAGAIN: nothing was taken, try later (away, full, no space, deadline).
+ * 0: all of it was taken. -EAGAIN: nothing was taken (but see transport_partial), try later: away,
+ * full, no space, deadline.
  * Any other: nothing was taken and it never will be (-EMSGSIZE for instance).
  * A stream that broke inside a unit is reconnected and the unit sent again from its start.
  */
 int transport_send(struct transport *t, const void *data, size_t length, uint64_t deadline);
+
+/*
+ * After -EAGAIN: bytes at the front of that unit, whole lines, that were taken all the same (a disk
+ * that filled up inside it, a full pipe). The caller sends the rest alone next time.
+ */
+size_t transport_partial(const struct transport *t);
 
 /* After a failure: the reason in words, for doctor and the log. Valid until the next call. */
 const char *transport_reason(const struct transport *t);
