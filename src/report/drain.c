@@ -409,6 +409,7 @@ static bool read_chunk(struct drain *d, uint32_t number, uint32_t i)
             if (!SLOT_DEPTH(word))
                 note_outer(d, number, i);
             c->at += SLOT_LENGTH(word);
+            changes = 0;
             continue;
         }
         enum hole hole = judge_hole(d, number, i, c->at, word);

@@ -33,6 +33,7 @@ struct totals_seen {
 };
 
 struct drain_lane {
+    bool active;         /* stands in drain.active */
     uint32_t first;      /* its chunks in their order: index plus one */
     int32_t tid;         /* of the thread that RECORD_THREAD named last */
     uint64_t stalled_at; /* chunk and offset of the slot that is waited for */
