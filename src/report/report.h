@@ -90,6 +90,7 @@ bool queue_flush(struct queue *q, uint64_t deadline, bool insist, uint64_t *fail
 uint64_t queue_due(const struct queue *q);
 size_t queue_items(const struct queue *q); /* waiting */
 const char *queue_reason(const struct queue *q); /* why the last attempt failed */
+void queue_set_conf(struct queue *q, const struct conf *conf); /* a reload; what waits is kept */
 void queue_after_fork(struct queue *q); /* forgets what the parent queued, and its connection */
 
 /* ------------------------------------------------------------------ lifecycle.c (see hook/hook.h) */

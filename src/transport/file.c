@@ -281,8 +281,12 @@ static int regular_send(struct transport *t, const char *data, size_t length, ui
     if (!locked) {
         r = file_append(t, t->fd, data, length);
     } else {
-        if (!is_current(t) && file_ready(t) == 0 && is_current(t))
-            return -ESTALE; /* the other file was closed, and its lock gone with it */
+        if (!is_current(t)) {
+            /* Rotated while we waited. Closing the old file ends its lock. */
+            r = file_ready(t);
+            if (r < 0 || is_current(t))
+                return r < 0 ? r : -ESTALE;
+        }
         if (wants_rotation(t, length) && rotate(t) == 0)
             r = -ESTALE;
         else

@@ -33,6 +33,7 @@ struct transport {
 
     /* Of the last unit that was not taken: whole lines of it that were, and where it stopped. */
     size_t partial;
+    bool moved;
     size_t stopped, stopped_length;
     uint64_t stopped_hash;
     bool mend; /* the last thing written there ended inside a line */

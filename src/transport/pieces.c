@@ -80,6 +80,7 @@ int pieces_send(struct transport *t, int fd, enum piece_way way, const char *dat
         long n = write_piece(fd, way, parts + !mend, mend ? 2 : 1);
         if (n > 0) {
             t->mend = false;
+            t->moved = true;
             at += (size_t)n - mend;
             continue;
         }

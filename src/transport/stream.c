@@ -120,6 +120,7 @@ static int stream_write(struct transport *t, const char *data, size_t length, si
         long n = sys(sendto, t->fd, data + *at, length - *at, MSG_NOSIGNAL | MSG_DONTWAIT, 0, 0);
         if (n > 0) {
             *at += (size_t)n;
+            t->moved = true;
             continue;
         }
         if (n == -EINTR)

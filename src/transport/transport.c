@@ -63,6 +63,7 @@ void transport_after_fork(struct transport *t)
 int transport_send(struct transport *t, const void *data, size_t length, uint64_t deadline)
 {
     t->partial = 0;
+    t->moved = false;
     t->reason[0] = '\0';
     switch (t->address.type) {
     case ADDRESS_FILE:
@@ -84,6 +85,11 @@ int transport_send(struct transport *t, const void *data, size_t length, uint64_
 size_t transport_partial(const struct transport *t)
 {
     return t->partial;
+}
+
+bool transport_moved(const struct transport *t)
+{
+    return t->moved;
 }
 
 const char *transport_reason(const struct transport *t)

@@ -66,6 +66,8 @@ int transport_send(struct transport *t, const void *data, size_t length, uint64_
  * that filled up inside it, a full pipe). The caller sends the rest alone next time.
  */
 size_t transport_partial(const struct transport *t);
+/* After -EAGAIN: some bytes went out. The receiver is slow, not away. */
+bool transport_moved(const struct transport *t);
 
 /* After a failure: the reason in words, for doctor and the log. Valid until the next call. */
 const char *transport_reason(const struct transport *t);

@@ -1,0 +1,282 @@
+/*
+ * Queues: what waits for one sink, in order and bounded, and when it is tried again.
+ */
+#include "report/report.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "os/sys.h"
+#include "transport/transport.h"
+
+enum {
+    STREAM_UNIT = 64 * 1024,
+    LINE_MAX = 256 * 1024, /* one line, where the transport has no limit of its own */
+    DATAGRAM_MAX = 65507,  /* one line over datagrams: what UDP can carry at all */
+};
+
+#define BACK_OFF_FIRST 500000000ull
+#define BACK_OFF_MOST 30000000000ull
+
+struct unit {
+    struct unit *next;
+    size_t items;
+    size_t at, length; /* what is left of data: at to length */
+    char data[];
+};
+
+struct queue {
+    const struct sink_encoder *encoder;
+    const struct conf *conf;
+    struct transport *transport;
+    struct unit *first, *last;
+    size_t bytes, items;
+    size_t pack;              /* lines go into units of this size; a longer line into its own */
+    size_t line_max;          /* what the encoder may make */
+    bool separated;           /* newlines stand between lines only: StatsD datagrams */
+    uint64_t dropped, failed; /* items: at the bound; refused for good */
+    unsigned failures;        /* attempts in a row that got nowhere */
+    uint64_t next_try;        /* CLOCK_MONOTONIC ns; 0: any time */
+    uint64_t random;
+    char reason[192];
+};
+
+static void seed(struct queue *q)
+{
+    q->random = (now_mono() ^ (uint64_t)(uintptr_t)q ^ (uint64_t)sys(getpid) << 40) | 1;
+}
+
+struct queue *queue_new(const struct sink_encoder *encoder, const char *url,
+                        const struct conf *conf, int saved_stdout, int saved_stderr,
+                        const char **error)
+{
+    struct address address;
+    struct transport_options options = {
+        .rotate_bytes = conf->ndjson_rotate,
+        .rotate_keep = conf->ndjson_keep,
+        .saved_stdout = saved_stdout,
+        .saved_stderr = saved_stderr,
+        .mode = 0600,
+    };
+
+    if (address_parse(url, &address, error) < 0)
+        return NULL;
+    struct queue *q = calloc(1, sizeof(*q));
+    if (q)
+        q->transport = transport_new(&address, &options);
+    if (!q || !q->transport) {
+        free(q);
+        *error = "no memory";
+        return NULL;
+    }
+    q->encoder = encoder;
+    q->conf = conf;
+    q->pack = transport_unit_max(q->transport);
+    bool statsd = !strcmp(encoder->name, "statsd");
+    bool datagrams = transport_is_datagram(q->transport);
+    if (q->pack > STREAM_UNIT)
+        q->pack = STREAM_UNIT;
+    /* A StatsD line must fit a datagram; an NDJSON line that does not has a bigger one to itself.
+     */
+    q->line_max = statsd ? q->pack : datagrams ? DATAGRAM_MAX : LINE_MAX;
+    q->separated = statsd && datagrams;
+    seed(q);
+    return q;
+}
+
+static void pop(struct queue *q)
+{
+    struct unit *u = q->first;
+
+    q->first = u->next;
+    if (!q->first)
+        q->last = NULL;
+    q->bytes -= sizeof(*u) + u->length;
+    q->items -= u->items;
+    free(u);
+}
+
+void queue_free(struct queue *q)
+{
+    if (!q)
+        return;
+    while (q->first)
+        pop(q);
+    transport_free(q->transport);
+    free(q);
+}
+
+const struct sink_encoder *queue_encoder(const struct queue *q)
+{
+    return q->encoder;
+}
+
+/* ------------------------------------------------------------------ in */
+
+static void add(struct queue *q, const char *data, size_t length, size_t items)
+{
+    if (q->separated && length && data[length - 1] == '\n')
+        length--;
+    struct unit *u = NULL;
+    if (q->bytes + sizeof(*u) + length <= q->conf->memory_queue)
+        u = malloc(sizeof(*u) + length);
+    if (!u) {
+        q->dropped += items;
+        return;
+    }
+    *u = (struct unit){.items = items, .length = length};
+    memcpy(u->data, data, length);
+    if (q->last)
+        q->last->next = u;
+    else
+        q->first = u;
+    q->last = u;
+    q->bytes += sizeof(*u) + length;
+    q->items += items;
+}
+
+static size_t count_lines(const char *data, size_t length)
+{
+    const char *end = data + length;
+    size_t lines = 0;
+
+    for (const char *p = data; p < end && (p = memchr(p, '\n', (size_t)(end - p))); p++)
+        lines++;
+    return lines;
+}
+
+/* Units bigger than a datagram should be, of one item to a line: as many lines to one as fit. */
+static void take_unit(void *context, const void *data, size_t length, size_t items)
+{
+    struct queue *q = context;
+    const char *p = data, *end = p + length;
+
+    if (length <= q->pack || count_lines(p, length) != items) {
+        add(q, p, length, items);
+        return;
+    }
+    while (p < end) {
+        size_t left = (size_t)(end - p), size = left;
+        if (left > q->pack) {
+            const char *cut = memrchr(p, '\n', q->pack);
+            if (!cut)
+                cut = memchr(p, '\n', left);
+            size = cut ? (size_t)(cut - p) + 1 : left;
+        }
+        add(q, p, size, count_lines(p, size));
+        p += size;
+    }
+}
+
+uint64_t queue_put(struct queue *q, const struct batch *batch)
+{
+    q->dropped = 0;
+    size_t left_out = q->encoder->encode(batch, q->conf, q->line_max, take_unit, q);
+    return q->dropped + left_out;
+}
+
+/* ------------------------------------------------------------------ out */
+
+static void keep_reason(struct queue *q)
+{
+    const char *reason = transport_reason(q->transport);
+    size_t length = strnlen(reason, sizeof(q->reason) - 1);
+
+    memcpy(q->reason, reason, length);
+    q->reason[length] = '\0';
+}
+
+/* Half a second, doubled with each failure up to half a minute, give or take a fifth. */
+static void back_off(struct queue *q)
+{
+    uint64_t delay = BACK_OFF_FIRST << (q->failures < 6 ? q->failures : 6);
+
+    if (delay > BACK_OFF_MOST)
+        delay = BACK_OFF_MOST;
+    if (q->failures < UINT32_MAX)
+        q->failures++;
+    q->random ^= q->random << 13;
+    q->random ^= q->random >> 7;
+    q->random ^= q->random << 17;
+    q->next_try = now_mono() + delay * 4 / 5 + q->random % (delay * 2 / 5 + 1);
+}
+
+/* The front of the first unit was taken as whole lines: what is left is sent alone. */
+static void trim(struct queue *q, size_t taken)
+{
+    struct unit *u = q->first;
+    size_t before = count_lines(u->data + u->at, u->length - u->at);
+
+    u->at += taken;
+    size_t lines = count_lines(u->data + u->at, u->length - u->at);
+    /* Where a line is not an item, what cannot be told stays counted as waiting. */
+    size_t items = before == u->items || lines < u->items ? lines : u->items;
+    q->items -= u->items - items;
+    u->items = items;
+}
+
+bool queue_flush(struct queue *q, uint64_t deadline, bool insist, uint64_t *failed)
+{
+    while (q->first && (insist || now_mono() >= q->next_try)) {
+        struct unit *u = q->first;
+        int r = transport_send(q->transport, u->data + u->at, u->length - u->at, deadline);
+        if (r == -EAGAIN) {
+            keep_reason(q);
+            if (transport_moved(q->transport))
+                q->failures = 0;
+            if (transport_partial(q->transport))
+                trim(q, transport_partial(q->transport));
+            back_off(q);
+            break;
+        }
+        if (r < 0) {
+            keep_reason(q);
+            q->failed += u->items;
+        } else {
+            q->reason[0] = '\0';
+        }
+        q->failures = 0;
+        q->next_try = 0;
+        pop(q);
+        if (now_mono() >= deadline)
+            break;
+    }
+    if (failed) {
+        *failed = q->failed;
+        q->failed = 0;
+    }
+    return !q->first;
+}
+
+uint64_t queue_due(const struct queue *q)
+{
+    return q->first ? q->next_try : UINT64_MAX;
+}
+
+size_t queue_items(const struct queue *q)
+{
+    return q->items;
+}
+
+const char *queue_reason(const struct queue *q)
+{
+    return q->reason;
+}
+
+void queue_set_conf(struct queue *q, const struct conf *conf)
+{
+    q->conf = conf;
+}
+
+void queue_after_fork(struct queue *q)
+{
+    while (q->first)
+        pop(q);
+    transport_after_fork(q->transport);
+    q->dropped = q->failed = 0;
+    q->failures = 0;
+    q->next_try = 0;
+    q->reason[0] = '\0';
+    seed(q); /* or parent and child would come back in step */
+}
