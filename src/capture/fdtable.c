@@ -5,6 +5,21 @@ uint64_t *fd_table;
 
 #define FLAGS_MASK 0xffffff00u
 
+static uint32_t high; /* one more than the highest number that was ever open */
+
+unsigned fd_high(void)
+{
+    return __atomic_load_n(&high, __ATOMIC_RELAXED);
+}
+
+static void reach(uint32_t end)
+{
+    uint32_t was = __atomic_load_n(&high, __ATOMIC_RELAXED);
+    while (was < end && !__atomic_compare_exchange_n(&high, &was, end, 0, __ATOMIC_RELAXED,
+                                                     __ATOMIC_RELAXED))
+        ;
+}
+
 fd_entry fd_opened(struct region_head *region, int fd, enum kind kind, uint32_t flags)
 {
     if (fd < 0 || !fd_table)
@@ -20,6 +35,7 @@ fd_entry fd_opened(struct region_head *region, int fd, enum kind kind, uint32_t 
     fd_entry entry =
         (uint64_t)generation << 32 | (flags & FLAGS_MASK) | FD_OPEN | ((uint32_t)kind & 0xff);
     __atomic_store_n(&fd_table[fd], entry, __ATOMIC_RELEASE);
+    reach((uint32_t)fd + 1);
     return entry;
 }
 

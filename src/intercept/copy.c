@@ -11,9 +11,8 @@ void after_copy(struct lane *lane, enum op op, int in, fd_entry in_entry, int ou
 {
     uint64_t end = ticks_now();
     struct region_head *region = hook_region;
-    if (!(out_entry & FD_IGNORED))
-        count_io(region, lane, op, out, out_entry, start, end, result, 'w');
-    if (in >= 0 && result >= 0 && !(in_entry & FD_IGNORED))
+    count_io(region, lane, op, out, out_entry, start, end, result, 'w');
+    if (result >= 0)
         totals_add(region, lane, in, in_entry, end, result, 'r');
     after_any(region);
 }
@@ -45,18 +44,15 @@ COPY(ssize_t, copy_file_range, OP_COPY_RANGE,
 /* clang-format on */
 
 /* From memory into a pipe, or, at the end that is read, out of it. */
-EXPORT ssize_t vmsplice(int fd, const struct iovec *iov, size_t count, unsigned flags)
+void after_vmsplice(struct lane *lane, int fd, fd_entry entry, uint64_t start, int64_t result)
 {
-    REAL(vmsplice)
-    INTERCEPT_LANE(real(fd, iov, count, flags));
-    fd_entry entry = entry_of(lane, fd);
-    uint64_t start = ticks_now();
-    ssize_t r = real(fd, iov, count, flags);
-    int64_t result = with_errno(r);
     uint64_t end = ticks_now();
-    if (!(entry & FD_IGNORED))
-        count_io(hook_region, lane, OP_VMSPLICE, fd, entry, start, end, result,
-                 entry & FD_READ_END ? 'r' : 'w');
+    count_io(hook_region, lane, OP_VMSPLICE, fd, entry, start, end, result,
+             entry & FD_READ_END ? 'r' : 'w');
     after_any(hook_region);
-    return r;
 }
+
+/* clang-format off */
+WRAP_FD(ssize_t, vmsplice, (int fd, const struct iovec *iov, size_t count, unsigned flags),
+        (fd, iov, count, flags), fd, after_vmsplice(lane, fd, entry, start, result))
+/* clang-format on */

@@ -106,16 +106,15 @@ static __attribute__((noinline)) void record_chdir(struct lane *lane, enum op op
     record_write(hook_region, lane, &r, &piece, 1);
 }
 
-void after_chdir(struct lane *lane, enum op op, int fd, const char *path, uint64_t start,
+void after_chdir(struct lane *lane, enum op op, int fd, fd_entry entry, uint64_t start,
                  int64_t result)
 {
     uint64_t end = ticks_now();
     struct region_head *region = hook_region;
-    (void)path;
     if (result == 0)
         hook_cwd_changed();
     if (op == OP_FCHDIR)
-        count_io(region, lane, op, fd, fd_get(fd), start, end, result, 0);
+        count_io(region, lane, op, fd, entry, start, end, result, 0);
     else
         count_call(region, lane, op, KIND_NONE, start, end, 0, result < 0 ? (int)-result : 0);
     if (result == 0)
@@ -124,7 +123,7 @@ void after_chdir(struct lane *lane, enum op op, int fd, const char *path, uint64
 }
 
 /* clang-format off */
-WRAP(int, chdir, (const char *path), (path), after_chdir(lane, OP_CHDIR, -1, path, start, result))
-WRAP(int, chroot, (const char *path), (path), after_chdir(lane, OP_CHROOT, -1, path, start, result))
-WRAP_FD(int, fchdir, (int fd), (fd), fd, ((void)entry, after_chdir(lane, OP_FCHDIR, fd, NULL, start, result)))
+WRAP(int, chdir, (const char *path), (path), after_chdir(lane, OP_CHDIR, -1, 0, start, result))
+WRAP(int, chroot, (const char *path), (path), after_chdir(lane, OP_CHROOT, -1, 0, start, result))
+WRAP_FD(int, fchdir, (int fd), (fd), fd, after_chdir(lane, OP_FCHDIR, fd, entry, start, result))
 /* clang-format on */

@@ -109,8 +109,8 @@ static void raw_closefrom(int first)
         sys(close, fd);
 }
 
-static void after_close_range(struct lane *lane, unsigned first, unsigned last, int flags,
-                              uint64_t start, int64_t result)
+void after_close_range(struct lane *lane, unsigned first, unsigned last, int flags, uint64_t start,
+                       int64_t result)
 {
     after_count(lane, OP_CLOSE_RANGE, start, result);
     if (result == 0 && !(flags & RANGE_CLOEXEC))
@@ -135,12 +135,10 @@ EXPORT void closefrom(int first)
 }
 
 __attribute__((noinline)) void after_dup(struct lane *lane, enum op op, int fd, fd_entry entry,
-                                         fd_entry replaced, int flags, uint64_t start,
-                                         int64_t result)
+                                         fd_entry replaced, uint64_t start, int64_t result)
 {
     uint64_t end = ticks_now();
     struct region_head *region = hook_region;
-    (void)flags;
     if (entry & FD_IGNORED)
         return;
     count_io(region, lane, op, fd, entry, start, end, result, 0);
@@ -172,23 +170,23 @@ __attribute__((noinline)) void after_dup(struct lane *lane, enum op op, int fd, 
 int __dup2(int fd, int to);
 
 /* clang-format off */
-WRAP_FD(int, dup, (int fd), (fd), fd, after_dup(lane, OP_DUP, fd, entry, 0, 0, start, result))
+WRAP_FD(int, dup, (int fd), (fd), fd, after_dup(lane, OP_DUP, fd, entry, 0, start, result))
 /* clang-format on */
 
-#define DUP_TO(name, parameters, arguments, op, flags)                         \
-    EXPORT int name parameters                                                 \
-    {                                                                          \
-        REAL(name)                                                             \
-        INTERCEPT_LANE(real arguments);                                        \
-        fd_entry entry = entry_of(lane, fd), replaced = fd_get(to);            \
-        uint64_t start = ticks_now();                                          \
-        int r = real arguments;                                                \
-        after_dup(lane, op, fd, entry, replaced, flags, start, with_errno(r)); \
-        return r;                                                              \
+#define DUP_TO(name, parameters, arguments, op)                         \
+    EXPORT int name parameters                                          \
+    {                                                                   \
+        REAL(name)                                                      \
+        INTERCEPT_LANE(real arguments);                                 \
+        fd_entry entry = entry_of(lane, fd), replaced = fd_get(to);     \
+        uint64_t start = ticks_now();                                   \
+        int r = real arguments;                                         \
+        after_dup(lane, op, fd, entry, replaced, start, with_errno(r)); \
+        return r;                                                       \
     }
-DUP_TO(dup2, (int fd, int to), (fd, to), OP_DUP2, 0)
-DUP_TO(__dup2, (int fd, int to), (fd, to), OP_DUP2, 0)
-DUP_TO(dup3, (int fd, int to, int flags), (fd, to, flags), OP_DUP3, flags)
+DUP_TO(dup2, (int fd, int to), (fd, to), OP_DUP2)
+DUP_TO(__dup2, (int fd, int to), (fd, to), OP_DUP2)
+DUP_TO(dup3, (int fd, int to, int flags), (fd, to, flags), OP_DUP3)
 
 /* Flags of a descriptor changed: what is written to it later is described by them. */
 static void status_flags(int fd, fd_entry entry, int flags)
@@ -197,11 +195,11 @@ static void status_flags(int fd, fd_entry entry, int flags)
     fd_change(fd, FD_GENERATION(entry), set, (FD_APPEND | FD_NONBLOCK) & ~set);
 }
 
-static void after_fcntl(struct lane *lane, int fd, fd_entry entry, int command, long argument,
-                        uint64_t start, int64_t result)
+void after_fcntl(struct lane *lane, int fd, fd_entry entry, int command, long argument,
+                 uint64_t start, int64_t result)
 {
     if (command == F_DUPFD || command == F_DUPFD_CLOEXEC) {
-        after_dup(lane, OP_FCNTL, fd, entry, 0, 0, start, result);
+        after_dup(lane, OP_FCNTL, fd, entry, 0, start, result);
         return;
     }
     if (command == F_SETFL && result >= 0)

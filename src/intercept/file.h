@@ -30,8 +30,16 @@ void after_close(struct lane *lane, enum op op, int fd, fd_entry was, uint64_t s
  * result is a duplicate of fd, whose entry was `entry`. replaced: the entry that the number
  * `result` had before the call where the call closes it (dup2), else 0.
  */
-void after_dup(struct lane *lane, enum op op, int fd, fd_entry entry, fd_entry replaced, int flags,
+void after_dup(struct lane *lane, enum op op, int fd, fd_entry entry, fd_entry replaced,
                uint64_t start, int64_t result);
+
+/* fcntl: what it duplicated, which flags it set. */
+void after_fcntl(struct lane *lane, int fd, fd_entry entry, int command, long argument,
+                 uint64_t start, int64_t result);
+
+/* close_range, closefrom: ends every life between two numbers. */
+void after_close_range(struct lane *lane, unsigned first, unsigned last, int flags, uint64_t start,
+                       int64_t result);
 
 /* pipe, pipe2: both ends, read only when result is 0. */
 void after_pipe(struct lane *lane, enum op op, const int ends[2], int flags, uint64_t start,
@@ -44,17 +52,25 @@ void after_pipe(struct lane *lane, enum op op, const int ends[2], int flags, uin
 void after_path(struct lane *lane, enum op op, int dirfd, const char *path, int dirfd2,
                 const char *path2, uint64_t extra, uint64_t start, int64_t result);
 
-/* chdir, fchdir, chroot. path NULL: of a descriptor. */
-void after_chdir(struct lane *lane, enum op op, int fd, const char *path, uint64_t start,
+/* chdir, chroot; fchdir with its descriptor (else -1). */
+void after_chdir(struct lane *lane, enum op op, int fd, fd_entry entry, uint64_t start,
                  int64_t result);
 
 /* mmap of a file. */
 void after_mmap(struct lane *lane, int fd, fd_entry entry, uint64_t length, uint64_t offset,
                 uint64_t start, int64_t result);
 
-/* sendfile, splice, tee, copy_file_range: `in` may be -1 (vmsplice). result: bytes moved. */
+/* sendfile, splice, tee, copy_file_range. result: bytes moved. */
 void after_copy(struct lane *lane, enum op op, int in, fd_entry in_entry, int out,
                 fd_entry out_entry, uint64_t start, int64_t result);
+
+/* The same with memory for one of the two. */
+void after_vmsplice(struct lane *lane, int fd, fd_entry entry, uint64_t start, int64_t result);
+
+void after_memfd(struct lane *lane, const char *name, int flags, uint64_t start, int64_t result);
+
+/* The program does something that cannot be watched: RECORD_NOTE, once for each kind of thing. */
+void note_unseen(struct lane *lane, enum note what);
 
 /* What the kernel says a descriptor is, by fstat; `otherwise` where it may not be asked. */
 enum kind kind_of_fd(int fd, enum kind otherwise);

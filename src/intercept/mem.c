@@ -61,8 +61,7 @@ static void join(char *out, size_t size, const char *start, const char *name)
     out[n] = '\0';
 }
 
-static __attribute__((noinline)) void after_memfd(struct lane *lane, const char *name, int flags,
-                                                  uint64_t start, int64_t result)
+void after_memfd(struct lane *lane, const char *name, int flags, uint64_t start, int64_t result)
 {
     char full[SHARED_NAME_SIZE];
     join(full, sizeof(full), "/memfd:", names_were_read(result) ? name : "");

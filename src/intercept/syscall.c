@@ -1,0 +1,533 @@
+/*
+ * syscall(2) as a function: programs call it for what libc has no name for, and for what it has.
+ * A table tells which number is which operation; what happens after the call is the same as after
+ * the call by name. Not a cancellation point, so libc's named functions are not called instead.
+ */
+#include "intercept/file.h"
+#include "intercept/io.h"
+
+#include <linux/sched.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum how {
+    PASS,
+    COUNT, /* on a name: counted alone */
+    ON_FD, /* on descriptor a: counted alone */
+    READ,  /* (a, b, c) */
+    WRITE,
+    READV,
+    WRITEV,
+    OPEN,    /* (path, flags, mode) */
+    OPENAT,  /* (dirfd, path, flags, mode) */
+    OPENAT2, /* (dirfd, path, how) */
+    CREAT,   /* (path, mode) */
+    CLOSE,
+    CLOSE_RANGE,
+    DUP,
+    DUP_TO,
+    FCNTL,
+    PIPE,
+    EVENT, /* a new descriptor of no name; flags in b */
+    MEMFD,
+    ONE,     /* (path, extra) */
+    ONE_AT,  /* (dirfd, path, extra) */
+    TWO,     /* (path, path) */
+    TWO_AT,  /* (dirfd, path, dirfd, path, extra) */
+    LINK,    /* (text, path) */
+    LINK_AT, /* (text, dirfd, path) */
+    CHDIR,
+    FCHDIR,
+    MMAP,
+    SENDFILE, /* (out, in) */
+    SPLICE,   /* (in, offset, out) */
+    TEE,      /* (in, out) */
+    VMSPLICE,
+    SOCKET, /* by the wrapper of the same name */
+    IO_URING,
+    AIO,
+    SECCOMP,
+    EXIT,
+    EXIT_GROUP,
+};
+
+struct known {
+    uint8_t how, op;
+};
+
+enum { NUMBERS = 512 };
+
+/* clang-format off */
+static const struct known known[NUMBERS] = {
+    [SYS_read] = {READ, OP_READ},
+    [SYS_pread64] = {READ, OP_PREAD},
+    [SYS_readv] = {READV, OP_READV},
+    [SYS_preadv] = {READV, OP_PREADV},
+    [SYS_preadv2] = {READV, OP_PREADV2},
+    [SYS_write] = {WRITE, OP_WRITE},
+    [SYS_pwrite64] = {WRITE, OP_PWRITE},
+    [SYS_writev] = {WRITEV, OP_WRITEV},
+    [SYS_pwritev] = {WRITEV, OP_PWRITEV},
+    [SYS_pwritev2] = {WRITEV, OP_PWRITEV2},
+    [SYS_lseek] = {ON_FD, OP_LSEEK},
+    [SYS_openat] = {OPENAT, OP_OPENAT},
+    [SYS_openat2] = {OPENAT2, OP_OPENAT2},
+    [SYS_close] = {CLOSE, OP_CLOSE},
+    [SYS_close_range] = {CLOSE_RANGE, OP_CLOSE_RANGE},
+    [SYS_dup] = {DUP, OP_DUP},
+    [SYS_dup3] = {DUP_TO, OP_DUP3},
+    [SYS_fcntl] = {FCNTL, OP_FCNTL},
+    [SYS_pipe2] = {PIPE, OP_PIPE2},
+    [SYS_eventfd2] = {EVENT, OP_EVENTFD},
+    [SYS_epoll_create1] = {EVENT, OP_EPOLL_CREATE},
+    [SYS_timerfd_create] = {EVENT, OP_TIMERFD},
+    [SYS_inotify_init1] = {EVENT, OP_INOTIFY},
+    [SYS_signalfd4] = {EVENT, OP_SIGNALFD},
+    [SYS_memfd_create] = {MEMFD, OP_MEMFD},
+    [SYS_getdents64] = {ON_FD, OP_GETDENTS},
+    [SYS_fsync] = {ON_FD, OP_FSYNC},
+    [SYS_fdatasync] = {ON_FD, OP_FDATASYNC},
+    [SYS_sync_file_range] = {ON_FD, OP_SYNC_RANGE},
+    [SYS_fallocate] = {ON_FD, OP_FALLOCATE},
+    [SYS_ftruncate] = {ON_FD, OP_FTRUNCATE},
+    [SYS_fstat] = {ON_FD, OP_FSTAT},
+    [SYS_fstatfs] = {ON_FD, OP_FSTATFS},
+    [SYS_fchmod] = {ON_FD, OP_FCHMOD},
+    [SYS_fchown] = {ON_FD, OP_FCHOWN},
+    [SYS_newfstatat] = {COUNT, OP_FSTATAT},
+    [SYS_statx] = {COUNT, OP_STATX},
+    [SYS_statfs] = {COUNT, OP_STATFS},
+    [SYS_faccessat] = {COUNT, OP_FACCESSAT},
+    [SYS_faccessat2] = {COUNT, OP_FACCESSAT},
+    [SYS_readlinkat] = {COUNT, OP_READLINKAT},
+    [SYS_unlinkat] = {ONE_AT, OP_UNLINKAT},
+    [SYS_mkdirat] = {ONE_AT, OP_MKDIRAT},
+    [SYS_fchmodat] = {ONE_AT, OP_FCHMODAT},
+    [SYS_fchownat] = {ONE_AT, OP_FCHOWNAT},
+    [SYS_truncate] = {ONE, OP_TRUNCATE},
+#ifdef SYS_renameat
+    [SYS_renameat] = {TWO_AT, OP_RENAMEAT},
+#endif
+    [SYS_renameat2] = {TWO_AT, OP_RENAMEAT2},
+    [SYS_linkat] = {TWO_AT, OP_LINKAT},
+    [SYS_symlinkat] = {LINK_AT, OP_SYMLINKAT},
+    [SYS_chdir] = {CHDIR, OP_CHDIR},
+    [SYS_chroot] = {CHDIR, OP_CHROOT},
+    [SYS_fchdir] = {FCHDIR, OP_FCHDIR},
+    [SYS_mmap] = {MMAP, OP_MMAP},
+    [SYS_sendfile] = {SENDFILE, OP_SENDFILE},
+    [SYS_splice] = {SPLICE, OP_SPLICE},
+    [SYS_copy_file_range] = {SPLICE, OP_COPY_RANGE},
+    [SYS_tee] = {TEE, OP_TEE},
+    [SYS_vmsplice] = {VMSPLICE, OP_VMSPLICE},
+    [SYS_socket] = {SOCKET, OP_SOCKET},
+    [SYS_socketpair] = {SOCKET, OP_SOCKETPAIR},
+    [SYS_bind] = {SOCKET, OP_BIND},
+    [SYS_listen] = {SOCKET, OP_LISTEN},
+    [SYS_accept] = {SOCKET, OP_ACCEPT},
+    [SYS_accept4] = {SOCKET, OP_ACCEPT4},
+    [SYS_connect] = {SOCKET, OP_CONNECT},
+    [SYS_sendto] = {SOCKET, OP_SENDTO},
+    [SYS_sendmsg] = {SOCKET, OP_SENDMSG},
+    [SYS_sendmmsg] = {SOCKET, OP_SENDMMSG},
+    [SYS_recvfrom] = {SOCKET, OP_RECVFROM},
+    [SYS_recvmsg] = {SOCKET, OP_RECVMSG},
+    [SYS_recvmmsg] = {SOCKET, OP_RECVMMSG},
+    [SYS_shutdown] = {SOCKET, OP_SHUTDOWN},
+    [SYS_getsockopt] = {SOCKET, OP_GETSOCKOPT},
+    [SYS_io_uring_setup] = {IO_URING, OP_OPENAT},
+    [SYS_io_setup] = {AIO, OP_OPENAT},
+    [SYS_seccomp] = {SECCOMP, OP_FCNTL},
+    [SYS_exit] = {EXIT, OP_EXIT},
+    [SYS_exit_group] = {EXIT_GROUP, OP_EXIT},
+#ifdef SYS_open /* what x86-64 has besides, and newer architectures do not */
+    [SYS_open] = {OPEN, OP_OPEN},
+    [SYS_creat] = {CREAT, OP_CREAT},
+    [SYS_dup2] = {DUP_TO, OP_DUP2},
+    [SYS_pipe] = {PIPE, OP_PIPE},
+    [SYS_eventfd] = {EVENT, OP_EVENTFD},
+    [SYS_epoll_create] = {EVENT, OP_EPOLL_CREATE},
+    [SYS_inotify_init] = {EVENT, OP_INOTIFY},
+    [SYS_signalfd] = {EVENT, OP_SIGNALFD},
+    [SYS_getdents] = {ON_FD, OP_GETDENTS},
+    [SYS_stat] = {COUNT, OP_STAT},
+    [SYS_lstat] = {COUNT, OP_LSTAT},
+    [SYS_access] = {COUNT, OP_ACCESS},
+    [SYS_readlink] = {COUNT, OP_READLINK},
+    [SYS_unlink] = {ONE, OP_UNLINK},
+    [SYS_rmdir] = {ONE, OP_RMDIR},
+    [SYS_mkdir] = {ONE, OP_MKDIR},
+    [SYS_chmod] = {ONE, OP_CHMOD},
+    [SYS_chown] = {ONE, OP_CHOWN},
+    [SYS_lchown] = {ONE, OP_LCHOWN},
+    [SYS_rename] = {TWO, OP_RENAME},
+    [SYS_link] = {TWO, OP_LINK},
+    [SYS_symlink] = {LINK, OP_SYMLINK},
+#endif
+};
+/* clang-format on */
+
+/* One call in progress. */
+struct call {
+    struct lane *lane;
+    enum op op;
+    uint64_t start;
+    fd_entry entry, other;
+    long number, a, b, c, d, e, f;
+};
+
+/* Which argument is the descriptor whose entry is needed before the call; -1: none. */
+static long descriptor_of(enum how how, const struct call *k)
+{
+    switch (how) {
+    case ON_FD:
+    case READ:
+    case WRITE:
+    case READV:
+    case WRITEV:
+    case DUP:
+    case DUP_TO:
+    case FCNTL:
+    case FCHDIR:
+    case SPLICE:
+    case TEE:
+    case VMSPLICE:
+        return k->a;
+    case SENDFILE:
+        return k->b;
+    case MMAP:
+        return k->e;
+    default:
+        return -1;
+    }
+}
+
+void note_unseen(struct lane *lane, enum note what)
+{
+    static uint32_t said;
+    uint32_t bit = 1u << what;
+    if (__atomic_fetch_or(&said, bit, __ATOMIC_RELAXED) & bit)
+        return;
+    uint64_t now = ticks_now();
+    struct record r = {.type = RECORD_NOTE,
+                       .op = OP_OPENAT,
+                       .kind = KIND_NONE,
+                       .start = now,
+                       .end = now,
+                       .fd = -1,
+                       .a = what};
+    record_write(hook_region, lane, &r, NULL, 0);
+}
+
+static const char *event_name(enum op op)
+{
+    switch (op) {
+    case OP_EVENTFD:
+        return "anon_inode:[eventfd]";
+    case OP_EPOLL_CREATE:
+        return "anon_inode:[eventpoll]";
+    case OP_TIMERFD:
+        return "anon_inode:[timerfd]";
+    case OP_SIGNALFD:
+        return "anon_inode:[signalfd]";
+    default:
+        return "anon_inode:inotify";
+    }
+}
+
+static int event_flags(const struct call *k)
+{
+    switch (k->number) {
+    case SYS_eventfd2:
+    case SYS_timerfd_create:
+        return (int)k->b;
+    case SYS_epoll_create1:
+    case SYS_inotify_init1:
+        return (int)k->a;
+    case SYS_signalfd4:
+        return (int)k->d;
+    default:
+        return 0;
+    }
+}
+
+/* After calls that give or take descriptors. */
+static void after_descriptors(enum how how, const struct call *k, int64_t result)
+{
+    static const struct {
+        uint64_t flags, mode;
+    } unread;
+    const uint64_t *opening = &unread.flags;
+    switch (how) {
+    case OPEN:
+        after_open(k->lane, k->op, AT_FDCWD, (const char *)k->a, (int)k->b, (unsigned)k->c,
+                   k->start, result);
+        break;
+    case OPENAT:
+        after_open(k->lane, k->op, (int)k->a, (const char *)k->b, (int)k->c, (unsigned)k->d,
+                   k->start, result);
+        break;
+    case OPENAT2:
+        if (names_were_read(result))
+            opening = (const uint64_t *)k->c;
+        after_open(k->lane, k->op, (int)k->a, (const char *)k->b, (int)opening[0],
+                   (unsigned)opening[1], k->start, result);
+        break;
+    case CREAT:
+        after_open(k->lane, k->op, AT_FDCWD, (const char *)k->a, O_CREAT | O_WRONLY | O_TRUNC,
+                   (unsigned)k->b, k->start, result);
+        break;
+    case CLOSE:
+        after_close(k->lane, k->op, (int)k->a, k->entry, k->start, result);
+        break;
+    case CLOSE_RANGE:
+        after_close_range(k->lane, (unsigned)k->a, (unsigned)k->b, (int)k->c, k->start, result);
+        break;
+    case DUP:
+        after_dup(k->lane, k->op, (int)k->a, k->entry, 0, k->start, result);
+        break;
+    case DUP_TO:
+        after_dup(k->lane, k->op, (int)k->a, k->entry, k->other, k->start, result);
+        break;
+    case FCNTL:
+        after_fcntl(k->lane, (int)k->a, k->entry, (int)k->b, k->c, k->start, result);
+        break;
+    case PIPE:
+        after_pipe(k->lane, k->op, (const int *)k->a, k->op == OP_PIPE2 ? (int)k->b : 0, k->start,
+                   result);
+        break;
+    case EVENT:
+        if (k->op == OP_SIGNALFD && (int)k->a != -1)
+            after_fd(k->lane, k->op, (int)k->a, entry_of(k->lane, (int)k->a), k->start, result);
+        else
+            after_open_unnamed(k->lane, k->op, KIND_EVENT, event_name(k->op), event_flags(k),
+                               k->start, result);
+        break;
+    case MEMFD:
+        after_memfd(k->lane, (const char *)k->a, (int)k->b, k->start, result);
+        break;
+    case IO_URING:
+        if (result >= 0) {
+            fd_opened(hook_region, (int)result, KIND_EVENT, FD_OPEN);
+            note_unseen(k->lane, NOTE_IO_URING);
+        }
+        break;
+    case AIO:
+        if (result >= 0)
+            note_unseen(k->lane, NOTE_AIO);
+        break;
+    default:
+        break;
+    }
+}
+
+/* After calls on names, and on two descriptors. */
+static void after_names(enum how how, const struct call *k, int64_t result)
+{
+    switch (how) {
+    case ONE:
+        after_path(k->lane, k->op, AT_FDCWD, (const char *)k->a, AT_FDCWD, NULL, (uint64_t)k->b,
+                   k->start, result);
+        break;
+    case ONE_AT:
+        after_path(k->lane, k->op, (int)k->a, (const char *)k->b, AT_FDCWD, NULL, (uint64_t)k->c,
+                   k->start, result);
+        break;
+    case TWO:
+        after_path(k->lane, k->op, AT_FDCWD, (const char *)k->a, AT_FDCWD, (const char *)k->b, 0,
+                   k->start, result);
+        break;
+    case TWO_AT:
+        after_path(k->lane, k->op, (int)k->a, (const char *)k->b, (int)k->c, (const char *)k->d,
+                   k->op == OP_RENAMEAT ? 0 : (uint64_t)k->e, k->start, result);
+        break;
+    case LINK:
+        after_path(k->lane, k->op, AT_FDCWD, (const char *)k->b, AT_FDCWD, NULL, 0, k->start,
+                   result);
+        break;
+    case LINK_AT:
+        after_path(k->lane, k->op, (int)k->b, (const char *)k->c, AT_FDCWD, NULL, 0, k->start,
+                   result);
+        break;
+    case CHDIR:
+        after_chdir(k->lane, k->op, -1, 0, k->start, result);
+        break;
+    case FCHDIR:
+        after_chdir(k->lane, k->op, (int)k->a, k->entry, k->start, result);
+        break;
+    case SENDFILE:
+        after_copy(k->lane, k->op, (int)k->b, k->entry, (int)k->a, k->other, k->start, result);
+        break;
+    case SPLICE:
+        after_copy(k->lane, k->op, (int)k->a, k->entry, (int)k->c, k->other, k->start, result);
+        break;
+    case TEE:
+        after_copy(k->lane, k->op, (int)k->a, k->entry, (int)k->b, k->other, k->start, result);
+        break;
+    case VMSPLICE:
+        after_vmsplice(k->lane, (int)k->a, k->entry, k->start, result);
+        break;
+    default:
+        after_descriptors(how, k, result);
+        break;
+    }
+}
+
+static void after_call(enum how how, const struct call *k, long r, int64_t result)
+{
+    switch (how) {
+    case COUNT:
+        after_count(k->lane, k->op, k->start, result);
+        break;
+    case ON_FD:
+        after_fd(k->lane, k->op, (int)k->a, k->entry, k->start, result);
+        break;
+    case READ:
+        after_read(k->lane, k->op, (int)k->a, k->entry, k->start, r,
+                   k->c ? (const void *)k->b : NULL);
+        break;
+    case WRITE:
+        after_write(k->lane, k->op, (int)k->a, k->entry, k->start, r,
+                    k->c ? (const void *)k->b : NULL);
+        break;
+    case READV:
+        after_readv(k->lane, k->op, (int)k->a, k->entry, k->start, r, (const struct iovec *)k->b,
+                    (int)k->c);
+        break;
+    case WRITEV:
+        after_writev(k->lane, k->op, (int)k->a, k->entry, k->start, r, (const struct iovec *)k->b,
+                     (int)k->c);
+        break;
+    case MMAP:
+        after_mmap(k->lane, (int)k->e, k->entry, (uint64_t)k->b, (uint64_t)k->f, k->start,
+                   result < 0 ? result : 0);
+        break;
+    default:
+        after_names(how, k, result);
+        break;
+    }
+}
+
+/* The socket family by its wrappers. They differ in one thing: they are cancellation points. */
+static long by_name(enum op op, long a, long b, long c, long d, long e, long f)
+{
+    struct sockaddr *address = (struct sockaddr *)b;
+    switch (op) {
+    case OP_SOCKET:
+        return socket((int)a, (int)b, (int)c);
+    case OP_SOCKETPAIR:
+        return socketpair((int)a, (int)b, (int)c, (int *)d);
+    case OP_BIND:
+        return bind((int)a, address, (socklen_t)c);
+    case OP_LISTEN:
+        return listen((int)a, (int)b);
+    case OP_ACCEPT:
+        return accept((int)a, address, (socklen_t *)c);
+    case OP_ACCEPT4:
+        return accept4((int)a, address, (socklen_t *)c, (int)d);
+    case OP_CONNECT:
+        return connect((int)a, address, (socklen_t)c);
+    case OP_SENDTO:
+        return sendto((int)a, (void *)b, (size_t)c, (int)d, (struct sockaddr *)e, (socklen_t)f);
+    case OP_SENDMSG:
+        return sendmsg((int)a, (struct msghdr *)b, (int)c);
+    case OP_SENDMMSG:
+        return sendmmsg((int)a, (struct mmsghdr *)b, (unsigned)c, (int)d);
+    case OP_RECVFROM:
+        return recvfrom((int)a, (void *)b, (size_t)c, (int)d, (struct sockaddr *)e, (socklen_t *)f);
+    case OP_RECVMSG:
+        return recvmsg((int)a, (struct msghdr *)b, (int)c);
+    case OP_RECVMMSG:
+        return recvmmsg((int)a, (struct mmsghdr *)b, (unsigned)c, (int)d, (struct timespec *)e);
+    case OP_SHUTDOWN:
+        return shutdown((int)a, (int)b);
+    default:
+        return getsockopt((int)a, (int)b, (int)c, (void *)d, (socklen_t *)e);
+    }
+}
+
+static long with_seccomp(long (*real)(long, ...), struct lane *lane, long a, long b, long c)
+{
+    enum { GET_ACTION_AVAIL = 2 }; /* this and above set no filter */
+    bool coming = a < GET_ACTION_AVAIL && hook_seccomp_coming(lane);
+    long r = real(SYS_seccomp, a, b, c);
+    if (r != 0)
+        hook_seccomp_failed(coming);
+    return r;
+}
+
+/* A thread's own end. If it is the main thread's, the others still make the process. */
+static void thread_exits(void)
+{
+    if (sys(gettid) == sys(getpid))
+        hook_main_gone = 1;
+    hook_thread_off();
+}
+
+/* Reached by a jump from syscall_entry.S, with the arguments where the caller put them. */
+long syscall_watched(long number, long a, long b, long c, long d, long e, long f);
+
+long syscall_watched(long number, long a, long b, long c, long d, long e, long f)
+{
+    REAL(syscall)
+    struct known what = {PASS, 0};
+    if (likely((unsigned long)number < NUMBERS))
+        what = known[number];
+    enum how how = (enum how)what.how;
+    if (likely(how == PASS) || (how == MMAP && (int)e < 0))
+        return real(number, a, b, c, d, e, f);
+    INTERCEPT_LANE(real(number, a, b, c, d, e, f));
+    switch (how) {
+    case SOCKET:
+        return by_name((enum op)what.op, a, b, c, d, e, f);
+    case SECCOMP:
+        return with_seccomp(real, lane, a, b, c);
+    case EXIT_GROUP:
+        _exit((int)a);
+    case EXIT:
+        thread_exits();
+        return real(number, a);
+    default:
+        break;
+    }
+    struct call k = {lane, (enum op)what.op, 0, 0, 0, number, a, b, c, d, e, f};
+    long fd = descriptor_of(how, &k);
+    if (fd >= 0)
+        k.entry = entry_of(lane, (int)fd);
+    else if (how == CLOSE)
+        k.entry = fd_closing((int)a);
+    if (how == DUP_TO)
+        k.other = fd_get((int)b);
+    else if (how == SENDFILE)
+        k.other = entry_of(lane, (int)a);
+    else if (how == SPLICE)
+        k.other = entry_of(lane, (int)c);
+    else if (how == TEE)
+        k.other = entry_of(lane, (int)b);
+    k.start = ticks_now();
+    long r = real(number, a, b, c, d, e, f);
+    after_call(how, &k, r, with_errno(r));
+    return r;
+}
+
+/*
+ * For the calls that return twice, or on another stack: gives the real function to jump to. A child
+ * that runs on our memory is not to touch our tables: the next call looks whose it is.
+ */
+void *syscall_before_child(long number, long flags);
+
+void *syscall_before_child(long number, long flags)
+{
+    REAL(syscall)
+    struct lane *lane = hook_lane();
+    int shared = 1;
+#ifdef SYS_fork
+    if (number == SYS_fork)
+        shared = 0;
+#endif
+    if (number == SYS_clone)
+        shared = (flags & CLONE_VM) && !(flags & CLONE_THREAD);
+    if (lane && shared)
+        lane->attention |= LANE_VFORK;
+    return (void *)real;
+}
