@@ -16,8 +16,6 @@
 #include "os/sys.h"
 #include "report/lifecycle.h"
 
-uint64_t *fd_table;
-
 /* What one write to a log may put into the rings: a stdio buffer and more, an eighth of the pool.
  */
 enum { DATA_MAX = 65536, CHUNKS_MIN = 16, LANES_SMALL = 32 };
