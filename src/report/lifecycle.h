@@ -1,6 +1,6 @@
 /*
- * lifecycle: when and where the reporter runs inside a host program: its thread, a forked child, exec
- * and exit. Only in libscope.so.
+ * lifecycle: when and where the reporter runs inside a host program: its thread, a forked child,
+ * exec and exit. Only in libscope.so.
  *
  * Owns: the reporter's thread, the exit bound, the atfork and exit handlers. Called by the hook's
  * constructor (lifecycle_start) and by wrappers on application threads; see also hook/hook.h for
@@ -52,6 +52,9 @@ void reporter_end(enum op op, int status);
  * clone. In the child, before anything else of it is recorded. Async-signal-safe.
  */
 void reporter_child(void);
+/* Around such a fork, in the parent: nothing of ours changes while memory is copied. */
+void reporter_fork_begin(void);
+void reporter_fork_end(void);
 
 /* Whether this is the process that the region belongs to (false in a vfork's child). One getpid. */
 bool reporter_is_ours(void);

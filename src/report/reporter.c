@@ -249,7 +249,7 @@ uint64_t reporter_pass(struct reporter *r, unsigned flags, uint64_t deadline, si
     if (logs) {
         refill_log_budget(r);
         r->next_logs = next_time(r->next_logs, conf->events_interval, now);
-        put_logs(r, final);
+        put_logs(r, final && !(flags & PASS_KEEP_LINES));
     }
     if (metrics) {
         r->next_metrics = next_time(r->next_metrics, conf->metrics_interval, now);
@@ -316,13 +316,15 @@ void reporter_free_copy(struct reporter *r)
     reporter_free(r);
 }
 
-void reporter_close_sinks(struct reporter *r)
+void reporter_close_sinks(struct reporter *r, bool force)
 {
-    for (unsigned i = 0; i < SINKS; i++) {
-        /* One that waits for its peer has no descriptor worth closing, and data worth keeping. */
-        if (r->sinks[i].queue && queue_items(r->sinks[i].queue))
-            return;
-    }
+    size_t waiting = sinks_waiting(r);
+
+    /* A sink that waits for its peer has no connection to close. */
+    if (waiting && !force)
+        return;
+    if (waiting)
+        fold_note_drop(r->fold, DROP_QUEUE_FULL, waiting);
     sinks_close(r);
     sinks_open(r);
 }

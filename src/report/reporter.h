@@ -14,8 +14,8 @@ struct reporter;
 
 /* What a turn is for. */
 enum {
-    PASS_FINAL = 1u,   /* the process may end after it: all metrics, unfinished lines, insist */
-    PASS_EARLY = 2u,   /* woken by a full chunk */
+    PASS_FINAL = 1u,      /* the process may end after it: all metrics, unfinished lines, insist */
+    PASS_KEEP_LINES = 2u, /* but for unfinished lines: more output is still to come */
 };
 
 /* NULL: no memory. Opens nothing yet. What is wrong with a sink goes to diagnostics. */
@@ -28,16 +28,18 @@ void reporter_free(struct reporter *r);
  */
 uint64_t reporter_pass(struct reporter *r, unsigned flags, uint64_t deadline, size_t *rest);
 
-/* Records were left in the pool beyond a quarter of it: take the next turn soon. */
+/* Most of the pool is in use: take the next turn at once. */
 bool reporter_is_tight(const struct reporter *r);
 
 /*
- * Closes the sinks' descriptors and forgets what could not be sent (counted): for a reporter that
- * runs in the program's own descriptor table and may stay no longer than its turn.
+ * Closes the sinks' descriptors: for a reporter that runs in the program's own descriptor table and
+ * may leave nothing there after its turn. A sink that could not be reached keeps what waits for it,
+ * unless force: then that is dropped, and counted.
  */
-void reporter_close_sinks(struct reporter *r);
+void reporter_close_sinks(struct reporter *r, bool force);
 
-/* A forked child that copied it: gives its memory back without touching the parent's connections. */
+/* A forked child that copied it: gives its memory back without touching the parent's connections.
+ */
 void reporter_free_copy(struct reporter *r);
 
 /* A new configuration: the sinks are rebuilt where they changed. conf must outlive the reporter. */

@@ -1,0 +1,46 @@
+/*
+ * control: a running process is switched off and on, or told to read its configuration again, by a
+ * file that only its own user may write: <control.dir>/<pid>, lines `off`, `on`, `reload`.
+ *
+ * Called on the reporter's thread. One stat when nothing has changed. The directory and the file
+ * must belong to the process's user (or root) and be writable by nobody else, or they are ignored;
+ * so is a file that is older than the process.
+ */
+#ifndef SCOPE_REPORT_CONTROL_H
+#define SCOPE_REPORT_CONTROL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "conf/conf.h"
+
+struct control {
+    char path[512];       /* empty: no control file */
+    size_t directory;     /* length of the directory's part of it */
+    uint64_t started;     /* the process: CLOCK_REALTIME, ns */
+    int64_t seen_seconds; /* the file's time when it was last read */
+    uint32_t seen_nano;
+    uint64_t seen_size;
+};
+
+/* What a changed file asks for. */
+enum {
+    CONTROL_OFF = 1u,
+    CONTROL_ON = 2u,
+    CONTROL_RELOAD = 4u,
+};
+
+/* Main thread, before others may change the environment. started: CLOCK_REALTIME, ns. */
+void control_start(struct control *c, const struct conf *conf, int32_t pid, uint64_t started);
+/* A forked child has a file of its own. */
+void control_after_fork(struct control *c, int32_t pid, uint64_t started);
+/* Bits of what is asked for since the last look; of `off` and `on` the last one. */
+unsigned control_look(struct control *c);
+
+/*
+ * Loads the configuration anew, for this process as it was started. Troubles go to diagnostics.
+ * NULL: no memory. The caller owns it (conf_free).
+ */
+struct conf *control_reload(void);
+
+#endif

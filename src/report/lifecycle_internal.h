@@ -1,0 +1,70 @@
+/* What the parts of the life cycle share with one another, and with nobody else. */
+#ifndef SCOPE_REPORT_LIFECYCLE_INTERNAL_H
+#define SCOPE_REPORT_LIFECYCLE_INTERNAL_H
+
+#include "report/control.h"
+#include "report/lifecycle.h"
+#include "report/reporter.h"
+
+enum thread_state { THREAD_NONE, THREAD_STARTING, THREAD_RUNNING };
+
+/* One to a process; a forked child has its copy, see reporter_child(). */
+struct life {
+    const struct conf *conf;
+    struct region_head *region;
+
+    /*
+     * What only the reporter may touch: the thread where there is one, else whoever has got
+     * `owner`. `busy`: it is at it now. `forking`: fork is copying memory, nothing of it may
+     * change.
+     */
+    struct reporter *reporter;
+    struct reporter *inherited; /* the parent's, as copied by fork: to be freed */
+    struct control control;
+    uint32_t owner; /* a thread (tid) that delivers in place; 0: none */
+    uint32_t busy;
+    uint32_t forking; /* how many forks are under way; futex */
+    uint32_t quiet;   /* `busy` was not set when the latest fork began */
+
+    /* The thread. */
+    uint32_t state; /* enum thread_state */
+    int32_t tid;
+    uint32_t stop;      /* it is to end */
+    uint32_t transient; /* 1: its descriptors are in the program's table, and are not kept */
+    uint64_t try_again; /* after a failed start, CLOCK_MONOTONIC ns */
+
+    /* Asking it to deliver: a number is drawn from `asked`, and waited for in `answered`. */
+    uint32_t asked;      /* futex */
+    uint32_t answered;   /* futex */
+    uint32_t keep_lines; /* output is still to come: unfinished lines are not final */
+
+    /* The end. */
+    uint64_t end_by;   /* CLOCK_MONOTONIC ns; 0: not ending */
+    uint32_t ended;    /* RECORD_EXIT was written */
+    uint32_t handler;  /* the exit handler is registered */
+    struct lane *last; /* the lane of the thread that ends the process */
+};
+extern struct life life;
+
+/* lifecycle_thread.c */
+int thread_start(void);
+void thread_stop(void); /* and waits until the kernel has let go of it */
+void thread_after_fork(void);
+/* Around whatever changes memory of the reporter's: waits while a fork copies it. */
+void life_busy_begin(void);
+void life_busy_end(void);
+/* Builds the reporter if there is none yet. */
+bool life_build(int saved_stdout, int saved_stderr);
+
+/* lifecycle_stack.c: runs work(context) on a stack of our own. False: there was no memory. */
+bool on_own_stack(void (*work)(void *), void *context);
+
+/* All signals but 32 and 33, which glibc needs for cancellation and setuid, stay away. */
+void signals_block(uint64_t *before);
+void signals_restore(const uint64_t *before);
+
+/* Waits while *word is `value`, until `until` (CLOCK_MONOTONIC ns) at most. */
+void futex_wait_until(uint32_t *word, uint32_t value, uint64_t until, bool shared);
+void futex_wake_all(uint32_t *word);
+
+#endif
