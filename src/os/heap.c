@@ -244,6 +244,11 @@ size_t heap_bytes(void)
     return __atomic_load_n(&heap.bytes, __ATOMIC_RELAXED);
 }
 
+void heap_before_fork(void)
+{
+    lock();
+}
+
 void heap_after_fork(void)
 {
     unlock();

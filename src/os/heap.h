@@ -16,6 +16,12 @@ void *heap_realloc(void *p, size_t size);
 void heap_free(void *p);
 size_t heap_bytes(void); /* taken from the kernel now */
 
+/*
+ * Around a fork, in the process that forks: nobody may be in here while memory is copied, for the
+ * copy is made page by page. heap_after_fork() ends it, there and in the child.
+ */
+void heap_before_fork(void);
+
 /* In a forked child: the lock may have been held by a thread that is gone. Keeps all blocks. */
 void heap_after_fork(void);
 
