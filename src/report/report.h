@@ -65,6 +65,9 @@ size_t fold_logs(struct fold *f, bool final, size_t max, struct arena *arena, st
 size_t fold_metrics(struct fold *f, unsigned reader, enum temporality temporality, bool final,
                     struct arena *arena, struct batch *batch);
 
+/* What is wrong with the patterns of the configuration; each is told once, later ones when found. */
+void fold_troubles(struct fold *f, conf_report *report, void *context);
+
 /* Drops and queue figures of the reporter itself, to be exported with the metrics. */
 void fold_note_drop(struct fold *f, enum drop cause, uint64_t n);
 

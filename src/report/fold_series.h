@@ -1,0 +1,86 @@
+/*
+ * Series: the metric points that the fold keeps, each an instrument with one set of attributes, its
+ * totals since the start, and what each reader has had of them. Owns copies of attribute values.
+ * Bounded: beyond the cardinality limit of an instrument everything goes into its overflow point,
+ * as OpenTelemetry prescribes, so no measurement is lost.
+ */
+#ifndef SCOPE_REPORT_FOLD_SERIES_H
+#define SCOPE_REPORT_FOLD_SERIES_H
+
+#include "capture/layout.h"
+#include "telemetry/telemetry.h"
+
+enum { SERIES_READERS = 4, SERIES_BOUNDS_MAX = HISTOGRAM_BOUNDS, SERIES_ATTRIBUTES_MAX = 4 };
+
+struct instrument {
+    const char *name, *unit, *description;
+    const struct telemetry_scope *scope;
+    enum metric_type type;
+    bool monotonic; /* sums; one that is not is always cumulative */
+    bool is_int;
+    const double *bounds;
+    uint32_t bound_count;
+};
+
+/* One point's figures; buckets are there for histograms only. */
+struct series_value {
+    int64_t integer;
+    double number;   /* a sum's or gauge's value, or the histogram's sum */
+    double min, max; /* max < min: none */
+    uint64_t count;
+    uint64_t bucket[];
+};
+
+struct series {
+    struct series *next; /* of the same instrument */
+    uint64_t hash;
+    struct attribute attributes[SERIES_ATTRIBUTES_MAX];
+    uint32_t attribute_count;
+    uint32_t used; /* 0: nothing was ever measured */
+    const struct instrument *instrument;
+    struct series_value *total;
+    struct series_value *sent[SERIES_READERS]; /* as of the last collection; NULL: never */
+};
+
+struct instrument_state {
+    struct series *first, *last, *overflow;
+    uint32_t count;
+};
+
+struct series_set {
+    const struct instrument *instruments;
+    struct instrument_state *states;
+    uint32_t instrument_count;
+    uint32_t limit;      /* points of one instrument, the overflow point among them */
+    uint64_t overflowed; /* measurements that went into overflow points */
+    uint64_t start;      /* unix ns */
+    uint64_t collected[SERIES_READERS]; /* unix ns of the last collection, 0 never */
+    struct series **table;              /* by hash, open addressing */
+    uint32_t table_size, table_used;
+};
+
+/* 0 or -ENOMEM. instruments must outlive the set. */
+int series_init(struct series_set *set, const struct instrument *instruments, uint32_t count,
+                uint32_t limit, uint64_t start);
+void series_clear(struct series_set *set);
+
+/*
+ * The series of an instrument with these attributes (in this order), made if need be; the overflow
+ * series beyond the limit; NULL without memory. Keys must be static text.
+ */
+struct series *series_get(struct series_set *set, uint32_t instrument,
+                          const struct attribute *attributes, uint32_t count);
+
+void series_add_int(struct series *s, int64_t n);
+void series_add_number(struct series *s, double n);
+void series_set_int(struct series *s, int64_t n); /* an observed total or gauge */
+void series_set_number(struct series *s, double n);
+void series_record(struct series *s, double value); /* one measurement into a histogram */
+/* Many at once, already in buckets. min > max: extremes not known. */
+void series_merge(struct series *s, const uint64_t *buckets, double sum, double min, double max);
+
+/* All points of one reader; *metrics from arena. Returns the number of metrics. */
+size_t series_collect(struct series_set *set, unsigned reader, enum temporality temporality,
+                      uint64_t now, struct arena *arena, const struct metric **metrics);
+
+#endif

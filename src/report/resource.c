@@ -1,0 +1,520 @@
+/*
+ * What the observed process is: OpenTelemetry's resource, read once, when it is first asked for.
+ */
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/utsname.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "os/sys.h"
+#include "report/fold_process.h"
+#include "report/fold_state.h"
+
+enum {
+    ATTRIBUTES_MAX = 128,
+    ARENA_BYTES = 256 << 10,
+    COMMAND_MAX = 16384, /* bytes of a command line */
+    ARGUMENTS_MAX = 512,
+    FILE_MAX = 65536,
+    CONTAINER_ID = 64,
+};
+
+struct process_identity {
+    struct resource resource;
+    struct arena *arena;
+    struct process_stat stat;
+    struct text executable; /* path */
+    struct text arguments[ARGUMENTS_MAX];
+    size_t argument_count;
+    struct text owner, container;
+    uint64_t created; /* unix ns; 0 not known */
+};
+
+/* ------------------------------------------------------------------ reading */
+
+long read_file(const char *path, char *out, size_t size)
+{
+    long fd = sys(openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return fd;
+    size_t n = 0;
+    long got = 1;
+    while (n < size && got > 0) {
+        got = sys(read, fd, out + n, size - n);
+        if (got > 0)
+            n += (size_t)got;
+    }
+    sys(close, fd);
+    return got < 0 ? got : (long)n;
+}
+
+bool process_is_self(const struct fold *f)
+{
+    return f->pid == (int32_t)sys(getpid);
+}
+
+void process_path(const struct fold *f, const char *name, char *out, size_t size)
+{
+    if (process_is_self(f))
+        snprintf(out, size, "/proc/self/%s", name);
+    else
+        snprintf(out, size, "/proc/%d/%s", f->pid, name);
+}
+
+static long read_own(const struct fold *f, const char *name, char *out, size_t size)
+{
+    char path[48];
+    process_path(f, name, path, sizeof(path));
+    return read_file(path, out, size);
+}
+
+bool process_parse_stat(const char *text, size_t length, struct process_stat *out)
+{
+    uint64_t field[25] = {0}; /* numbered as in proc(5) */
+    const char *end = text + length, *p = memrchr(text, ')', length);
+    if (!p || end - p < 4)
+        return false;
+    p += 3; /* past ") S" */
+    int n = 4;
+    for (; n < 25 && p < end; n++) {
+        while (p < end && *p == ' ')
+            p++;
+        if (p < end && *p == '-')
+            p++;
+        uint64_t value = 0;
+        while (p < end && *p >= '0' && *p <= '9')
+            value = value * 10 + (uint64_t)(*p++ - '0');
+        field[n] = value;
+    }
+    if (n < 25)
+        return false;
+    *out = (struct process_stat){
+        .parent = (int32_t)field[4],
+        .minor_faults = field[10],
+        .major_faults = field[12],
+        .user_ticks = field[14],
+        .system_ticks = field[15],
+        .threads = field[20],
+        .start_ticks = field[22],
+        .virtual_size = field[23],
+        .resident = field[24] * (uint64_t)sysconf(_SC_PAGESIZE),
+    };
+    return true;
+}
+
+bool process_read_stat(const struct fold *f, struct process_stat *out)
+{
+    char text[512];
+    long n = read_own(f, "stat", text, sizeof(text));
+    return n > 0 && process_parse_stat(text, (size_t)n, out);
+}
+
+struct directory_entry { /* getdents64's */
+    uint64_t inode;
+    int64_t offset;
+    uint16_t length;
+    uint8_t type;
+    char name[];
+};
+
+int64_t process_count_entries(int directory)
+{
+    char room[4096] __attribute__((aligned(8)));
+    int64_t count = 0;
+    long n;
+    while ((n = sys(getdents64, directory, room, sizeof(room))) > 0)
+        for (long at = 0; at < n;) {
+            const struct directory_entry *e = (const struct directory_entry *)(room + at);
+            count += e->name[0] != '.';
+            at += e->length;
+        }
+    return count;
+}
+
+/* ------------------------------------------------------------------ pieces of it */
+
+static struct text base_name(struct text path)
+{
+    const char *slash = path.length ? memrchr(path.data, '/', path.length) : NULL;
+    if (!slash)
+        return path;
+    return (struct text){slash + 1, path.length - (size_t)(slash + 1 - path.data)};
+}
+
+static void read_executable(struct fold *f, struct process_identity *id)
+{
+    char path[48], target[4096];
+    process_path(f, "exe", path, sizeof(path));
+    long n = sys(readlinkat, AT_FDCWD, path, target, sizeof(target));
+    if (n > 0 && target[0] == '/')
+        id->executable = arena_copy(id->arena, target, (size_t)n);
+}
+
+static void read_arguments(struct fold *f, struct process_identity *id)
+{
+    char *text = arena_take(id->arena, COMMAND_MAX);
+    long n = text ? read_own(f, "cmdline", text, COMMAND_MAX) : 0;
+    for (long at = 0; at < n && id->argument_count < ARGUMENTS_MAX;) {
+        size_t length = strnlen(text + at, (size_t)(n - at));
+        id->arguments[id->argument_count++] = (struct text){text + at, length};
+        at += (long)length + 1;
+    }
+}
+
+/* /etc/passwd's name of a user; the whole file is never held. */
+static struct text user_name(struct arena *arena, uint32_t uid)
+{
+    char room[4096], line[256];
+    size_t used = 0;
+    char number[16];
+    int digits = snprintf(number, sizeof(number), "%u", uid);
+    long fd = sys(openat, AT_FDCWD, "/etc/passwd", O_RDONLY | O_CLOEXEC), n;
+    struct text name = {0};
+    if (fd < 0)
+        return name;
+    while (!name.length && (n = sys(read, fd, room, sizeof(room))) > 0) {
+        for (long i = 0; i < n && !name.length; i++) {
+            if (room[i] != '\n') {
+                if (used < sizeof(line))
+                    line[used++] = room[i];
+                continue;
+            }
+            /* name:password:uid:... */
+            const char *colon = memchr(line, ':', used);
+            const char *at =
+                colon ? memchr(colon + 1, ':', used - (size_t)(colon + 1 - line)) : NULL;
+            if (at && used - (size_t)(at + 1 - line) > (size_t)digits &&
+                !memcmp(at + 1, number, (size_t)digits) && at[1 + digits] == ':')
+                name = arena_copy(arena, line, (size_t)(colon - line));
+            used = 0;
+        }
+    }
+    sys(close, fd);
+    return name;
+}
+
+static void read_owner(struct fold *f, struct process_identity *id)
+{
+    uint32_t uid = (uint32_t)sys(geteuid);
+    if (!process_is_self(f)) {
+        char text[2048];
+        long n = read_own(f, "status", text, sizeof(text) - 1);
+        text[n > 0 ? n : 0] = 0;
+        const char *p = strstr(text, "\nUid:\t"); /* real, effective, ... */
+        p = p ? strchr(p + 6, '\t') : NULL;
+        if (!p)
+            return;
+        for (uid = 0, p++; *p >= '0' && *p <= '9'; p++)
+            uid = uid * 10 + (uint32_t)(*p - '0');
+    }
+    id->owner = user_name(id->arena, uid);
+}
+
+/* The first run of 64 hex digits that is a whole path element (with docker- and .scope around it).
+ */
+static struct text find_container(const char *text, size_t length, const char *after)
+{
+    size_t run = 0;
+    for (size_t i = 0; i <= length; i++) {
+        bool hex = i < length &&
+                   ((text[i] >= '0' && text[i] <= '9') || (text[i] >= 'a' && text[i] <= 'f'));
+        if (hex) {
+            run++;
+            continue;
+        }
+        size_t from = i - run;
+        bool opened =
+            run == CONTAINER_ID && from && (text[from - 1] == '/' || text[from - 1] == '-');
+        bool closed = i == length || memchr("/\n. ", text[i], 4);
+        if (opened && closed && after) {
+            size_t n = strlen(after);
+            opened = from >= n && !memcmp(text + from - n, after, n);
+        }
+        if (opened && closed)
+            return (struct text){text + from, CONTAINER_ID};
+        run = 0;
+    }
+    return (struct text){0};
+}
+
+/*
+ * The cgroup names the container unless it has a name space of its own ("0::/"): then the runtime's
+ * bind mounts do (/var/lib/docker/containers/ID/hostname on /etc/hostname).
+ */
+static void read_container(struct fold *f, struct process_identity *id)
+{
+    char small[4096];
+    long n = read_own(f, "cgroup", small, sizeof(small));
+    struct text found = n > 0 ? find_container(small, (size_t)n, NULL) : (struct text){0};
+    if (found.length) {
+        id->container = arena_copy(id->arena, found.data, found.length);
+        return;
+    }
+    bool hidden = n >= 4 && memmem(small, (size_t)n, "0::/\n", 5);
+    char *large = hidden ? malloc(FILE_MAX) : NULL;
+    if (!large)
+        return;
+    n = read_own(f, "mountinfo", large, FILE_MAX);
+    if (n > 0)
+        found = find_container(large, (size_t)n, "/containers/");
+    if (n > 0 && !found.length)
+        found = find_container(large, (size_t)n, "/overlay-containers/");
+    if (found.length)
+        id->container = arena_copy(id->arena, found.data, found.length);
+    free(large);
+}
+
+static uint64_t nano(struct timespec t)
+{
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+static void read_created(struct process_identity *id)
+{
+    struct timespec boot, real;
+    if (!id->stat.start_ticks || sys(clock_gettime, CLOCK_BOOTTIME, &boot) != 0 ||
+        sys(clock_gettime, CLOCK_REALTIME, &real) != 0)
+        return;
+    id->created = nano(real) - nano(boot) + id->stat.start_ticks * (1000000000u / CLOCK_TICKS);
+}
+
+/* ------------------------------------------------------------------ the attributes */
+
+static void put(struct attribute_list *list, const char *key, struct text value)
+{
+    if (value.length)
+        attributes_text(list, key, value);
+}
+
+/* RFC 3339, UTC, milliseconds. Days to a date: Howard Hinnant's well known arithmetic. */
+static struct text time_text(struct arena *arena, uint64_t unix_nano)
+{
+    uint64_t s = unix_nano / 1000000000u, day = s / 86400, z = day + 719468, era = z / 146097;
+    uint64_t doe = z - era * 146097;
+    uint64_t yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365;
+    uint64_t doy = doe - (365 * yoe + yoe / 4 - yoe / 100), mp = (5 * doy + 2) / 153;
+    uint64_t month = mp < 10 ? mp + 3 : mp - 9;
+    return arena_format(
+        arena, "%04u-%02u-%02uT%02u:%02u:%02u.%03uZ", (unsigned)(yoe + era * 400 + (month <= 2)),
+        (unsigned)month, (unsigned)(doy - (153 * mp + 2) / 5 + 1), (unsigned)(s % 86400 / 3600),
+        (unsigned)(s % 3600 / 60), (unsigned)(s % 60), (unsigned)(unix_nano / 1000000 % 1000));
+}
+
+static void random_uuid(char out[37])
+{
+    uint8_t b[16];
+    if (sys(getrandom, b, sizeof(b), 0) != (long)sizeof(b))
+        return;
+    b[6] = (uint8_t)((b[6] & 0x0f) | 0x40);
+    b[8] = (uint8_t)((b[8] & 0x3f) | 0x80);
+    snprintf(out, 37, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", b[0],
+             b[1], b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13],
+             b[14], b[15]);
+}
+
+static void service(struct fold *f, struct process_identity *id, struct attribute_list *list)
+{
+    struct text name = text_of(f->conf->service_name);
+    if (!name.length) {
+        struct text exe = base_name(id->executable);
+        name = exe.length
+                   ? arena_format(id->arena, "unknown_service:%.*s", (int)exe.length, exe.data)
+                   : TEXT("unknown_service");
+    }
+    put(list, "service.name", name);
+    if (!f->instance[0]) /* stays when the configuration changes */
+        random_uuid(f->instance);
+    put(list, "service.instance.id", text_of(f->instance));
+    put(list, "telemetry.sdk.name", TEXT("scope"));
+    put(list, "telemetry.sdk.language", TEXT("c"));
+    put(list, "telemetry.sdk.version", TEXT(SCOPE_VERSION));
+    put(list, "telemetry.distro.name", TEXT("scope"));
+    put(list, "telemetry.distro.version", TEXT(SCOPE_VERSION));
+}
+
+static void process(struct fold *f, struct process_identity *id, struct attribute_list *list)
+{
+    attributes_int(list, "process.pid", f->pid);
+    if (id->stat.parent)
+        attributes_int(list, "process.parent_pid", id->stat.parent);
+    put(list, "process.executable.name", base_name(id->executable));
+    put(list, "process.executable.path", id->executable);
+    if (id->argument_count) {
+        put(list, "process.command", id->arguments[0]);
+        attributes_texts(list, "process.command_args", id->arguments, id->argument_count);
+    }
+    put(list, "process.owner", id->owner);
+    if (id->created)
+        put(list, "process.creation.time", time_text(id->arena, id->created));
+}
+
+static void host(struct process_identity *id, struct attribute_list *list)
+{
+    struct utsname u;
+    char machine[64];
+    put(list, "os.type", TEXT("linux"));
+    if (sys(uname, &u) == 0) {
+        struct text node = text_of(u.nodename);
+        put(list, "host.name", arena_copy(id->arena, node.data, node.length));
+        put(list, "os.description",
+            arena_format(id->arena, "%s %s %s", u.sysname, u.release, u.version));
+    }
+#if defined(__x86_64__)
+    put(list, "host.arch", TEXT("amd64"));
+#elif defined(__aarch64__)
+    put(list, "host.arch", TEXT("arm64"));
+#endif
+    long n = read_file("/etc/machine-id", machine, sizeof(machine));
+    while (n > 0 && (machine[n - 1] == '\n' || machine[n - 1] == ' '))
+        n--;
+    if (n > 0)
+        put(list, "host.id", arena_copy(id->arena, machine, (size_t)n));
+    put(list, "container.id", id->container);
+}
+
+struct variable {
+    const char *name, *key;
+    bool only_in_kubernetes; /* a name that others use too */
+};
+
+/* The names that manifests give to what the downward API tells. */
+static const struct variable variables[] = {
+    {"K8S_POD_NAME", "k8s.pod.name", false},
+    {"K8S_POD_UID", "k8s.pod.uid", false},
+    {"K8S_NAMESPACE_NAME", "k8s.namespace.name", false},
+    {"K8S_POD_NAMESPACE", "k8s.namespace.name", false},
+    {"K8S_NAMESPACE", "k8s.namespace.name", false},
+    {"K8S_NODE_NAME", "k8s.node.name", false},
+    {"K8S_CONTAINER_NAME", "k8s.container.name", false},
+    {"K8S_DEPLOYMENT_NAME", "k8s.deployment.name", false},
+    {"K8S_CLUSTER_NAME", "k8s.cluster.name", false},
+    {"POD_NAME", "k8s.pod.name", true},
+    {"POD_UID", "k8s.pod.uid", true},
+    {"POD_NAMESPACE", "k8s.namespace.name", true},
+    {"NODE_NAME", "k8s.node.name", true},
+};
+
+/* The initial environment as the kernel keeps it: the program may be changing its own just now. */
+static void kubernetes(struct fold *f, struct process_identity *id, struct attribute_list *list)
+{
+    char *text = malloc(FILE_MAX);
+    long n = text ? read_own(f, "environ", text, FILE_MAX) : 0;
+    bool inside = n > 0 && memmem(text, (size_t)n, "KUBERNETES_SERVICE_HOST=", 24);
+    bool any = inside || (n > 0 && memmem(text, (size_t)n, "K8S_", 4));
+    for (long at = 0; any && at < n;) {
+        struct text entry = {text + at, strnlen(text + at, (size_t)(n - at))};
+        for (size_t i = 0; i < sizeof(variables) / sizeof(*variables); i++) {
+            const struct variable *v = &variables[i];
+            size_t length = strlen(v->name);
+            if ((v->only_in_kubernetes && !inside) || entry.length <= length + 1 ||
+                entry.data[length] != '=' || memcmp(entry.data, v->name, length))
+                continue;
+            put(list, v->key,
+                arena_copy(id->arena, entry.data + length + 1, entry.length - length - 1));
+        }
+        at += (long)entry.length + 1;
+    }
+    free(text);
+}
+
+static void configured(const struct conf_pairs *pairs, struct attribute_list *list)
+{
+    for (size_t i = 0; i < pairs->count; i++)
+        if (pairs->items[i].key && pairs->items[i].value)
+            attributes_text(list, pairs->items[i].key, text_of(pairs->items[i].value));
+}
+
+static uint64_t content_hash(struct attributes a)
+{
+    uint64_t h = 0xcbf29ce484222325ULL;
+    for (size_t i = 0; i < a.count; i++) {
+        const struct text parts[2] = {
+            a.items[i].key, a.items[i].type == VALUE_TEXT ? a.items[i].text : (struct text){0}};
+        for (int p = 0; p < 2; p++)
+            for (size_t k = 0; k < parts[p].length; k++)
+                h = (h ^ (uint8_t)parts[p].data[k]) * 0x100000001b3ULL;
+        if (a.items[i].type == VALUE_INT)
+            h = (h ^ (uint64_t)a.items[i].integer) * 0x100000001b3ULL;
+    }
+    return h ? h : 1;
+}
+
+static struct process_identity *identity(struct fold *f)
+{
+    if (f->identity)
+        return f->identity;
+    struct process_identity *id = calloc(1, sizeof(*id));
+    if (!id)
+        return NULL;
+    id->arena = arena_new(ARENA_BYTES);
+    if (!id->arena) {
+        free(id);
+        return NULL;
+    }
+    struct attribute_list list = {.arena = id->arena};
+    (void)process_read_stat(f, &id->stat);
+    read_executable(f, id);
+    read_arguments(f, id);
+    read_owner(f, id);
+    read_container(f, id);
+    read_created(id);
+    service(f, id, &list);
+    process(f, id, &list);
+    host(id, &list);
+    kubernetes(f, id, &list);
+    configured(&f->conf->attributes, &list);
+    configured(&f->conf->tags, &list);
+    id->resource.attributes = attributes_done(&list);
+    id->resource.id = content_hash(id->resource.attributes);
+    f->identity = id;
+    return id;
+}
+
+const struct resource *fold_resource(struct fold *f)
+{
+    static const struct resource nothing;
+    struct process_identity *id = identity(f);
+    return id ? &id->resource : &nothing;
+}
+
+struct text process_executable(struct fold *f)
+{
+    struct process_identity *id = identity(f);
+    return id ? id->executable : (struct text){0};
+}
+
+uint64_t process_start_time(struct fold *f)
+{
+    struct process_identity *id = identity(f);
+    return id && id->created && id->created < f->started ? id->created : f->started;
+}
+
+void process_describe(struct fold *f, struct event *e)
+{
+    struct process_identity *id = identity(f);
+    if (!id)
+        return;
+    event_int(e, "process.pid", f->pid);
+    if (id->stat.parent)
+        event_int(e, "process.parent_pid", id->stat.parent);
+    if (id->executable.length)
+        event_text(e, "process.executable.path", id->executable);
+    if (id->argument_count)
+        event_list(e, "process.command_args", id->arguments, id->argument_count);
+    if (id->owner.length)
+        event_text(e, "process.owner", id->owner);
+    if (id->container.length)
+        event_text(e, "container.id", id->container);
+}
+
+void resource_free(struct fold *f)
+{
+    if (!f->identity)
+        return;
+    arena_free(f->identity->arena);
+    free(f->identity);
+    f->identity = NULL;
+}
