@@ -7,11 +7,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
-enum { FILE_MAX = 1 << 20, PATH_SIZE = 4096, KEY_SIZE = 64 };
+enum { PATH_SIZE = 1024, KEY_SIZE = 64 };
 
 struct seen {
     uint64_t options[OPTIONS_MAX / 64];
@@ -188,10 +187,10 @@ static void apply_custom(struct loader *l, const struct node *custom, struct sou
     }
 }
 
-static void apply_text(struct loader *l, const char *text, size_t length)
+static void apply_file(struct loader *l, int fd)
 {
     struct source source = {.name = l->to->conf.path, .kind = ORIGIN_FILE};
-    const struct node *custom = NULL, *root = yaml_tree(l, text, length, source.name);
+    const struct node *custom = NULL, *root = yaml_tree(l, fd, source.name);
     struct seen seen = {0};
     if (!root || root->kind == NODE_BROKEN || is_null(root))
         return;
@@ -209,65 +208,39 @@ static void apply_text(struct loader *l, const char *text, size_t length)
 
 /* ------------------------------------------------------------------ reading */
 
-/* The whole file; *length its bytes. 0 or -errno; -EFBIG: too large, -ENXIO: no regular file. */
-static int read_all(int fd, const struct stat *st, char **text, size_t *length)
-{
-    size_t room = (size_t)st->st_size + 1, n = 0;
-    if (st->st_size > FILE_MAX)
-        return -EFBIG;
-    char *buffer = malloc(room);
-    if (!buffer)
-        return -ENOMEM;
-    while (n < room) {
-        long r = sys(read, fd, buffer + n, room - n);
-        if (r == -EINTR)
-            continue;
-        if (r < 0) {
-            free(buffer);
-            return (int)r;
-        }
-        if (r == 0)
-            break;
-        n += (size_t)r;
-    }
-    if (n == room)
-        n--; /* it grew just now */
-    *text = buffer;
-    *length = n;
-    return 0;
-}
-
-/* With `ours`: only what the user or root owns and not everybody may write. */
-static int open_and_read(struct loader *l, const char *path, bool ours, char **text, size_t *length)
+/* -EFBIG: too large, -ENXIO: no regular file, -EPERM: not to be trusted. */
+static int open_regular(const struct loader *l, const char *path, bool ours)
 {
     struct stat st;
-    long fd = sys(openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0);
+    int fd = (int)sys(openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0);
     if (fd < 0)
-        return (int)fd;
+        return fd;
     int r = (int)sys(fstat, fd, &st);
     if (r == 0 && !S_ISREG(st.st_mode))
         r = -ENXIO;
-    if (r == 0 && ours && ((st.st_uid != l->input->uid && st.st_uid != 0) || st.st_mode & S_IWOTH))
+    else if (r == 0 && st.st_size > FILE_SIZE_MAX)
+        r = -EFBIG;
+    else if (r == 0 && ours &&
+             ((st.st_uid != l->input->uid && st.st_uid != 0) || st.st_mode & S_IWOTH))
         r = -EPERM;
     if (r == 0)
-        r = read_all((int)fd, &st, text, length);
+        return fd;
     sys(close, fd);
     return r;
 }
 
+/* With `ours`: only what the user or root owns and not everybody may write. */
 static int load(struct loader *l, const char *path, bool ours)
 {
-    char *text = NULL;
-    size_t length = 0;
     if (strcmp(path, "/dev/null") == 0)
         return 0; /* says: no file at all */
-    int r = open_and_read(l, path, ours, &text, &length);
-    if (r)
-        return r;
+    int fd = open_regular(l, path, ours);
+    if (fd < 0)
+        return fd;
     l->to->conf.path = pool_copy(&l->to->pool, path, strlen(path));
     if (l->to->conf.path)
-        apply_text(l, text, length);
-    free(text);
+        apply_file(l, fd);
+    sys(close, fd);
     return 0;
 }
 
@@ -302,9 +275,11 @@ static void unreadable(struct loader *l, const char *path, int error)
 static bool try(struct loader *l, const char *folder, const char *rest, bool ours)
 {
     char path[PATH_SIZE];
-    if (!folder || folder[0] != '/' ||
-        snprintf(path, sizeof(path), "%s%s", folder, rest) >= (int)sizeof(path))
+    size_t length = folder ? strlen(folder) : 0;
+    if (!length || folder[0] != '/' || length + strlen(rest) >= sizeof(path))
         return false;
+    memcpy(path, folder, length);
+    memcpy(path + length, rest, strlen(rest) + 1);
     int r = load(l, path, ours);
     if (r && r != -ENOENT && r != -ENOTDIR)
         unreadable(l, path, r);

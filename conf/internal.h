@@ -114,7 +114,7 @@ struct node {
     uint8_t kind; /* a broken one has been reported already */
     bool plain;   /* a scalar without quotes */
 };
-enum { NODE_DEPTH = 16, NODE_MAX = 50000 };
+enum { NODE_DEPTH = 16, NODE_MAX = 50000, FILE_SIZE_MAX = 1 << 20 };
 
 /* ------------------------------------------------------------------ one load */
 
@@ -139,8 +139,8 @@ struct loaded {
     struct conf conf;
     struct pool pool;
     struct origin *attribute_origins, *tag_origins; /* one for each pair */
-    struct origin origins[OPTIONS_MAX];
-    char first[2048]; /* where the pool begins */
+    struct origin *origins; /* one for each option; NULL: all are defaults */
+    char first[2304];       /* where the pool begins: room for what the defaults need */
 };
 
 struct loader {
@@ -170,8 +170,8 @@ void node_add(struct node *parent, struct node *child);
 /* What a variable or --set says, as the tree that the option's type wants. NULL: no memory. */
 struct node *node_of_text(struct loader *l, const struct option *o, const char *text);
 
-/* The tree of a YAML text; NULL if it cannot be read at all (reported) or is empty. */
-struct node *yaml_tree(struct loader *l, const char *text, size_t length, const char *origin);
+/* The tree of the YAML in a file; NULL if it cannot be read at all (reported) or is empty. */
+struct node *yaml_tree(struct loader *l, int fd, const char *origin);
 
 /* Takes one value for one option, or reports why not. (set.c) */
 void conf_set(struct loader *l, const struct option *o, const struct node *n,
@@ -180,6 +180,9 @@ void conf_set(struct loader *l, const struct option *o, const struct node *n,
 bool match_read(struct loader *l, const struct node *n, const struct source *s,
                 struct conf_match *out);
 bool match_applies(const struct conf_match *m, const struct conf_input *input);
+/* Where an option's value came from. */
+struct origin *origin_note(struct loaded *to, const struct option *o); /* NULL: no memory */
+struct origin origin_get(const struct loaded *loaded, const struct option *o);
 /* Sets or (empty value) takes away one pair. (set.c) */
 void conf_set_pair(struct loader *l, const struct option *o, const char *key, const char *value,
                    const struct node *n, const struct source *s);

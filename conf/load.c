@@ -111,13 +111,13 @@ bool loader_begin(struct loader *l, const struct conf_input *input, conf_report 
 static void settle_service_name(struct loader *l)
 {
     struct conf *conf = &l->to->conf;
-    struct origin *name = &l->to->origins[option_find(0, "resource.service_name") - options];
+    const struct option *service_name = option_find(0, "resource.service_name");
     struct conf_pairs *pairs = &conf->attributes;
     for (size_t i = 0; i < pairs->count; i++) {
         if (strcmp(pairs->items[i].key, "service.name") != 0)
             continue;
-        if (l->to->attribute_origins[i].kind > name->kind ||
-            (!conf->service_name && name->kind == ORIGIN_DEFAULT)) {
+        struct origin *name = origin_note(l->to, service_name);
+        if (name && l->to->attribute_origins[i].kind > name->kind) {
             conf->service_name = pairs->items[i].value;
             *name = l->to->attribute_origins[i];
         }

@@ -6,15 +6,15 @@
 #include <errno.h>
 #include <string.h>
 
-static void write_origin(FILE *out, const struct origin *o)
+static void write_origin(FILE *out, struct origin o)
 {
     char text[256];
-    if (o->kind == ORIGIN_DEFAULT) {
+    if (o.kind == ORIGIN_DEFAULT) {
         fputs("  # default\n", out);
         return;
     }
     /* A variable's or a file's name may hold anything but must not end the comment. */
-    snprintf(text, sizeof(text), "%s", o->name ? o->name : "");
+    snprintf(text, sizeof(text), "%s", o.name ? o.name : "");
     for (char *c = text; *c; c++)
         if ((unsigned char)*c < 0x20 || *c == 0x7f)
             *c = '?';
@@ -22,10 +22,10 @@ static void write_origin(FILE *out, const struct origin *o)
         for (char *c = text; *c; c++)
             *c = *c & 0x80 ? '?' : *c;
     fprintf(out, "  # %s", text);
-    if (o->line)
-        fprintf(out, ":%u:%u", o->line, o->column);
-    if (o->custom)
-        fprintf(out, ", item %u of custom", o->custom);
+    if (o.line)
+        fprintf(out, ":%u:%u", o.line, o.column);
+    if (o.custom)
+        fprintf(out, ", item %u of custom", o.custom);
     fputc('\n', out);
 }
 
@@ -36,7 +36,7 @@ static void print_pairs(const struct loaded *loaded, const struct option *o, int
         o->offset == offsetof(struct conf, tags) ? loaded->tag_origins : loaded->attribute_origins;
     if (!pairs->count) {
         fprintf(out, "%*s%s: {}", indent, "", option_leaf(o));
-        write_origin(out, &loaded->origins[o - options]);
+        write_origin(out, origin_get(loaded, o));
         return;
     }
     fprintf(out, "%*s%s:\n", indent, "", option_leaf(o));
@@ -45,7 +45,7 @@ static void print_pairs(const struct loaded *loaded, const struct option *o, int
         write_text(out, pairs->items[i].key);
         fputs(": ", out);
         write_pair_value(out, pairs->items[i].value);
-        write_origin(out, &origins[i]);
+        write_origin(out, origins[i]);
     }
 }
 
@@ -66,7 +66,7 @@ int conf_print(const struct conf *conf, FILE *out)
         } else {
             fprintf(out, "%*s%s: ", indent, "", option_leaf(o));
             write_value(out, conf, o);
-            write_origin(out, &loaded->origins[i]);
+            write_origin(out, origin_get(loaded, o));
         }
     }
     return ferror(out) ? -EIO : 0;

@@ -28,10 +28,24 @@ static struct origin origin_of(const struct node *n, const struct source *s)
                            .kind = s->kind};
 }
 
+struct origin *origin_note(struct loaded *to, const struct option *o)
+{
+    if (!to->origins)
+        to->origins = pool_take(&to->pool, option_count * sizeof(*to->origins));
+    return to->origins ? &to->origins[o - options] : NULL;
+}
+
+struct origin origin_get(const struct loaded *loaded, const struct option *o)
+{
+    return loaded->origins ? loaded->origins[o - options] : (struct origin){0};
+}
+
 static void note(struct loader *l, const struct option *o, const struct node *n,
                  const struct source *s)
 {
-    l->to->origins[o - options] = origin_of(n, s);
+    struct origin *origin = origin_note(l->to, o);
+    if (origin)
+        *origin = origin_of(n, s);
 }
 
 static void wrong(struct loader *l, const struct option *o, const struct node *n,

@@ -3,14 +3,17 @@
  * and in nodes, and without aliases, so that no input makes it large or slow.
  */
 #include "conf/internal.h"
+#include "os/sys.h"
 
-#include <stdlib.h>
+#include <errno.h>
 #include <string.h>
 #include <yaml.h>
 
 struct reading {
     struct loader *l;
     const char *origin;
+    int fd;
+    size_t bytes;                   /* read so far */
     struct node *stack[NODE_DEPTH]; /* open collections, the root at 0 */
     size_t depth;
     size_t skip;      /* inside a key that is no scalar: how deep */
@@ -136,16 +139,30 @@ static void syntax_trouble(struct reading *r, const yaml_parser_t *p)
                    p->context ? ": " : "", p->problem ? p->problem : "cannot be read");
 }
 
-struct node *yaml_tree(struct loader *l, const char *text, size_t length, const char *origin)
+/* Straight from the file into libyaml's buffer. 0 stops libyaml with an error. */
+static int read_more(void *context, unsigned char *buffer, size_t size, size_t *length)
 {
-    struct reading r = {.l = l, .origin = origin};
+    struct reading *r = context;
+    long n;
+    do
+        n = sys(read, r->fd, buffer, size);
+    while (n == -EINTR);
+    if (n < 0 || (r->bytes += (size_t)n) > FILE_SIZE_MAX)
+        return 0;
+    *length = (size_t)n;
+    return 1;
+}
+
+struct node *yaml_tree(struct loader *l, int fd, const char *origin)
+{
+    struct reading r = {.l = l, .origin = origin, .fd = fd};
     yaml_parser_t parser;
     if (!yaml_parser_initialize(&parser)) {
         l->scratch.failed = true;
         return NULL;
     }
     yaml_parser_set_encoding(&parser, YAML_UTF8_ENCODING);
-    yaml_parser_set_input_string(&parser, (const unsigned char *)text, length);
+    yaml_parser_set_input(&parser, read_more, &r);
     bool good = true, more = true;
     unsigned documents = 0;
     while (good && more) {
