@@ -230,6 +230,7 @@ int file_append(struct transport *t, int fd, const char *data, size_t length)
     if (taken == length)
         return 0;
     t->partial = whole_lines(data, taken);
+    t->moved = taken > 0;
     return -ENOSPC;
 }
 
