@@ -83,6 +83,18 @@ __attribute__((noinline)) void name_done(struct name_asked *asked)
     after_any(hook_region);
 }
 
+/* Whether what was found was only read out of an address in digits: nothing was looked up. */
+static bool is_literal(const char *name)
+{
+    bool digits = true, colon = false;
+
+    for (; name && *name; name++) {
+        digits = digits && ((*name >= '0' && *name <= '9') || *name == '.');
+        colon = colon || *name == ':';
+    }
+    return digits || colon;
+}
+
 static void add_socket_address(struct name_asked *asked, const struct sockaddr *address)
 {
     if (address && address->sa_family == AF_INET)
@@ -110,7 +122,7 @@ static __attribute__((noinline)) void addresses_found(struct lane *lane, uint64_
         asked.b = (unsigned)hints->ai_family;
     }
     asked.name = node;
-    asked.looked_up = node && !(asked.a & AI_NUMERICHOST);
+    asked.looked_up = node && !(asked.a & AI_NUMERICHOST) && (error || !is_literal(node));
     for (const struct addrinfo *i = error ? NULL : *result; i; i = i->ai_next)
         add_socket_address(&asked, i->ai_addr);
     name_done(&asked);
@@ -177,7 +189,7 @@ static __attribute__((noinline)) void host_found(struct lane *lane, enum op op, 
                                .result = host ? 0 : -1,
                                .error = host ? 0 : name_h_error(error),
                                .name = name,
-                               .looked_up = true,
+                               .looked_up = !host || !name || !is_literal(name),
                                .b = (unsigned)family};
 
     if (op == OP_GETHOSTBYADDR) {

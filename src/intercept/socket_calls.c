@@ -1,5 +1,6 @@
 /* Wrappers of the calls that make, connect and end sockets. */
 #include "intercept/socket.h"
+#include "report/lifecycle.h"
 
 #include <netinet/in.h>
 
@@ -153,7 +154,7 @@ static __attribute__((noinline)) void accepted(struct lane *lane, enum op op, in
         struct lane *lane = hook_lane();                                                         \
         if (unlikely(!lane))                                                                     \
             return call;                                                                         \
-        reporter_before_blocking();                                                              \
+        before_blocking();                                                                       \
         fd_entry entry = entry_of(lane, fd);                                                     \
         uint32_t room = address_room(length);                                                    \
         uint64_t start = ticks_now();                                                            \
