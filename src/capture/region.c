@@ -50,7 +50,6 @@ int region_init(struct region_head *memory, uint64_t size, uint32_t chunks, uint
         memory->lane_free[i / 64] |= 1ULL << i % 64;
     struct clock_relation nanoseconds = {.mult = 1ULL << 32};
     region_set_clock(memory, &nanoseconds);
-    memory->clock = nanoseconds;
     memory->version = LAYOUT_VERSION;
     memory->magic = LAYOUT_MAGIC;
     return 0;
@@ -60,6 +59,9 @@ void region_set_clock(struct region_head *region, const struct clock_relation *c
 {
     static const uint32_t steps[3] = {1, 2, 5};
     uint64_t mult = clock->mult ? clock->mult : 1ULL << 32;
+
+    region->clock = *clock;
+    region->clock.mult = mult;
     uint64_t decade = 1000; /* nanoseconds: 1 us */
     for (unsigned i = 0; i < HISTOGRAM_BOUNDS; i++) {
         /* the last tick that is not longer; 128 bits by hand, as a library call would be needed */
@@ -78,6 +80,8 @@ void region_set_clock(struct region_head *region, const struct clock_relation *c
     }
     region->bound_ticks[HISTOGRAM_BOUNDS] = ~0ULL;
     region->bound_ticks[HISTOGRAM_BOUNDS + 1] = ~0ULL;
+    for (unsigned i = 0; i < HISTOGRAM_BOUNDS; i++)
+        region->least_ticks[i + 1] = region->bound_ticks[i] + 1;
     unsigned b = 0;
     for (unsigned n = 0; n < 64; n++) {
         while (b < HISTOGRAM_BOUNDS && region->bound_ticks[b] < 1ULL << n)
