@@ -52,7 +52,7 @@ struct cell {
     uint64_t min; /* since the reporter last took it; ~0 when nothing came */
     uint64_t max; /* 0 when nothing came */
     uint32_t bucket[HISTOGRAM_BUCKETS]; /* count = their sum */
-    uint32_t spare;
+    uint32_t recent; /* the bucket of a recent one, which the next is tried on first */
 };
 _Static_assert(sizeof(struct cell) == 128, "a cell is two cache lines");
 
@@ -327,6 +327,7 @@ struct region_head {
     /* upper-inclusive bounds, in ticks; two more, ~0, so that a search need not look for the end */
     uint64_t bound_ticks[HISTOGRAM_BOUNDS + 2];
     uint8_t bucket_from[64]; /* the first bucket to try for a duration whose highest bit is n */
+    uint64_t least_ticks[HISTOGRAM_BUCKETS]; /* the shortest duration of each bucket */
     /* names of files that look like logs: globs, each NUL-ended, an empty one ends the list */
     char log_globs[LOG_GLOBS_SIZE];
 
