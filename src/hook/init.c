@@ -8,7 +8,6 @@
 #include <fcntl.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -80,9 +79,6 @@ static void *map(uint64_t size)
     /* huge pages would make each first touch cost two megabytes */
     sys(madvise, at, size, MADV_NOHUGEPAGE);
     sys(madvise, at, size, MADV_DONTDUMP);
-#ifdef PR_SET_VMA
-    sys(prctl, PR_SET_VMA, PR_SET_VMA_ANON_NAME, at, size, "scope");
-#endif
     return (void *)at;
 }
 
@@ -107,7 +103,8 @@ static uint64_t region_size(uint32_t chunks, uint32_t lanes)
     return head + (uint64_t)chunks * CHUNK_SIZE + (uint64_t)lanes * LANE_SIZE;
 }
 
-/* As large as configured, less where the process may not have that much. */
+/* The descriptor table and behind it the region: as large as configured, less where the process may
+ * not have that much. */
 static struct region_head *make_region(const struct conf *conf)
 {
     uint64_t limit = address_limit();
@@ -126,17 +123,15 @@ static struct region_head *make_region(const struct conf *conf)
         uint64_t size = region_size(c, l);
         if (size > limit / 16 && l > LANES_SMALL)
             continue;
-        struct region_head *region = map(size);
-        if (!region)
+        char *memory = map(table_size + size);
+        if (!memory)
             continue;
-        fd_table = map(table_size);
-        if (fd_table && region_init(region, size, c, l) == 0)
+        struct region_head *region = (struct region_head *)(memory + table_size);
+        if (region_init(region, size, c, l) == 0) {
+            fd_table = (uint64_t *)memory;
             return region;
-        sys(munmap, region, size);
-        if (fd_table) {
-            sys(munmap, fd_table, table_size);
-            fd_table = NULL;
         }
+        sys(munmap, memory, table_size + size);
     }
     return NULL;
 }

@@ -202,29 +202,40 @@ static void put(const void **table, unsigned slot, const void *expected, const v
         __atomic_store_n(&table[slot], ours, __ATOMIC_RELEASE);
 }
 
-/* True: the table has our slots, now or already. */
-static bool patch_table(const void **table)
+static bool is_ours(const void **table)
 {
-    if (!table || !original.read || !in_libc_data(table))
-        return false;
-    if (__atomic_load_n(&table[SLOT_READ], __ATOMIC_RELAXED) == (const void *)stdio_read)
-        return true;
-    if (__atomic_load_n(&table[SLOT_READ], __ATOMIC_RELAXED) != (const void *)original.read ||
-        __atomic_load_n(&table[SLOT_WRITE], __ATOMIC_RELAXED) != (const void *)original.write)
-        return false;
+    return __atomic_load_n(&table[SLOT_READ], __ATOMIC_RELAXED) == (const void *)stdio_read;
+}
+
+static bool is_expected(const void **table)
+{
+    return __atomic_load_n(&table[SLOT_READ], __ATOMIC_RELAXED) == (const void *)original.read &&
+           __atomic_load_n(&table[SLOT_WRITE], __ATOMIC_RELAXED) == (const void *)original.write;
+}
+
+static void patch_slots(const void **table)
+{
+    put(table, SLOT_SEEK, (const void *)original.seek, (const void *)stdio_seek);
+    put(table, SLOT_CLOSE, (const void *)original.close, (const void *)stdio_close);
+    put(table, SLOT_CLOSE, (const void *)original.close_process, (const void *)stdio_close_process);
+    put(table, SLOT_STAT, (const void *)original.stat, (const void *)stdio_stat);
+    put(table, SLOT_WRITE, (const void *)original.write, (const void *)stdio_write);
+    put(table, SLOT_READ, (const void *)original.read, (const void *)stdio_read);
+}
+
+/* One or two tables (two NULL), on pages that are made writable together. True: they are ours. */
+static bool patch_tables(const void **one, const void **two)
+{
     /* who finds another thread at it leaves it to that one, or to the next stream of this kind */
     if (__atomic_exchange_n(&patching, 1, __ATOMIC_ACQUIRE))
         return false;
-    uintptr_t from = (uintptr_t)&table[SLOT_READ], to = (uintptr_t)&table[SLOTS_END];
+    const void **low = two && two < one ? two : one, **high = two && two > one ? two : one;
+    uintptr_t from = (uintptr_t)&low[SLOT_READ], to = (uintptr_t)&high[SLOTS_END];
     bool writable = protect(from, to, PROT_READ | PROT_WRITE);
     if (writable) {
-        put(table, SLOT_SEEK, (const void *)original.seek, (const void *)stdio_seek);
-        put(table, SLOT_CLOSE, (const void *)original.close, (const void *)stdio_close);
-        put(table, SLOT_CLOSE, (const void *)original.close_process,
-            (const void *)stdio_close_process);
-        put(table, SLOT_STAT, (const void *)original.stat, (const void *)stdio_stat);
-        put(table, SLOT_WRITE, (const void *)original.write, (const void *)stdio_write);
-        put(table, SLOT_READ, (const void *)original.read, (const void *)stdio_read);
+        patch_slots(one);
+        if (two)
+            patch_slots(two);
         protect(from, to, PROT_READ);
     }
     __atomic_store_n(&patching, 0, __ATOMIC_RELEASE);
@@ -251,13 +262,17 @@ bool stdio_patch(void)
     original.read = (ssize_t(*)(FILE *, void *, ssize_t))hook_libc("_IO_file_read");
     if (!original.write || !original.read)
         return false;
-    bool patched = patch_table(bytes);
-    if (wide)
-        patch_table(wide);
-    return patched;
+    if (!in_libc_data(bytes) || !is_expected(bytes))
+        return false;
+    if (wide && (!in_libc_data(wide) || !is_expected(wide)))
+        wide = NULL;
+    return patch_tables(bytes, wide);
 }
 
 bool stdio_patch_file(FILE *file)
 {
-    return file && patch_table(table_of(file));
+    const void **table = table_of(file);
+    if (!original.read || !in_libc_data(table))
+        return false;
+    return is_ours(table) || (is_expected(table) && patch_tables(table, NULL));
 }
