@@ -28,7 +28,9 @@ struct encoding {
     struct buffer tags;   /* "|#a:b,c:d" of the point */
     struct buffer common; /* the tags that every point has, each with a comma (a dot) before it */
     struct buffer suffix; /* "|c:container" */
+    const struct resource *resource;
     size_t unit_max, items, left_out;
+    bool unsendable; /* the point at hand has a line that does not fit */
     sink_emit *emit;
     void *context;
 };
@@ -150,29 +152,63 @@ static const struct attribute *find(const struct attributes *attributes, const c
     return NULL;
 }
 
-/* What every point has: the tags of the configuration, then the chosen attributes of the resource.
+static bool is_tag(const struct conf *conf, const char *key)
+{
+    for (size_t i = 0; i < conf->tags.count; i++) {
+        if (!strcmp(conf->tags.items[i].key, key))
+            return true;
+    }
+    return false;
+}
+
+/*
+ * The tags of the configuration, then the chosen attributes of the resource; each key once, and
+ * none that the point has itself (NULL: no point).
  */
-static void make_common(struct encoding *e, const struct resource *resource)
+static void put_common(const struct encoding *e, struct buffer *b, const struct attributes *point)
 {
     const struct conf *conf = e->conf;
 
-    for (size_t i = 0; i < conf->tags.count; i++)
-        put_tag(e, &e->common, text_of(conf->tags.items[i].key),
-                text_of(conf->tags.items[i].value));
-    for (size_t i = 0; resource && i < conf->statsd_tags.count; i++) {
-        const struct attribute *a = find(&resource->attributes, conf->statsd_tags.items[i]);
-        if (a)
-            put_attribute(e, &e->common, a);
+    for (size_t i = 0; i < conf->tags.count; i++) {
+        const struct conf_pair *tag = &conf->tags.items[i];
+        if (!point || !find(point, tag->key))
+            put_tag(e, b, text_of(tag->key), text_of(tag->value));
     }
-    const struct attribute *container =
-        resource ? find(&resource->attributes, "container.id") : NULL;
-    if (e->dog && container && container->type == VALUE_TEXT && container->text.length) {
-        PUT(&e->suffix, "|c:");
-        for (size_t i = 0; i < container->text.length; i++) {
-            char c = container->text.data[i];
-            char out = is_word((unsigned char)c) || c == '-' || c == '.' ? c : '_';
-            put(&e->suffix, &out, 1);
+    for (size_t i = 0; e->resource && i < conf->statsd_tags.count; i++) {
+        const char *key = conf->statsd_tags.items[i];
+        const struct attribute *a = find(&e->resource->attributes, key);
+        if (a && !is_tag(conf, key) && (!point || !find(point, key)))
+            put_attribute(e, b, a);
+    }
+}
+
+static bool has_common(const struct encoding *e, const struct attributes *point)
+{
+    for (size_t i = 0; i < point->count; i++) {
+        for (size_t k = 0; k < e->conf->statsd_tags.count; k++) {
+            if (text_is(point->items[i].key, e->conf->statsd_tags.items[k]))
+                return true;
         }
+        for (size_t k = 0; k < e->conf->tags.count; k++) {
+            if (text_is(point->items[i].key, e->conf->tags.items[k].key))
+                return true;
+        }
+    }
+    return false;
+}
+
+static void make_suffix(struct encoding *e)
+{
+    const struct attribute *container =
+        e->resource ? find(&e->resource->attributes, "container.id") : NULL;
+
+    if (!e->dog || !container || container->type != VALUE_TEXT || !container->text.length)
+        return;
+    PUT(&e->suffix, "|c:");
+    for (size_t i = 0; i < container->text.length; i++) {
+        char c = container->text.data[i];
+        char out = is_word((unsigned char)c) || c == '-' || c == '.' ? c : '_';
+        put(&e->suffix, &out, 1);
     }
 }
 
@@ -182,13 +218,16 @@ static void make_head(struct encoding *e, const struct metric *m, const struct m
     struct buffer *tags = &e->tags;
 
     e->name.length = tags->length = e->point.length = 0;
-    e->name.full = tags->full = e->point.full = false;
+    e->name.full = tags->full = e->point.full = e->unsendable = false;
     if (e->conf->statsd_prefix)
         put_name(&e->name, text_of(e->conf->statsd_prefix), true);
     put_name(&e->name, m->name, true);
     for (size_t i = 0; i < p->attributes.count; i++)
         put_attribute(e, tags, &p->attributes.items[i]);
-    put_buffer(tags, &e->common);
+    if (has_common(e, &p->attributes))
+        put_common(e, tags, &p->attributes);
+    else
+        put_buffer(tags, &e->common);
 }
 
 /* ------------------------------------------------------------------ lines */
@@ -245,39 +284,77 @@ static void integer_line(struct encoding *e, const char *part, int64_t n, const 
     end_line(e, type);
 }
 
-/* Every measurement itself: DogStatsD's packed values, as many to a line as a unit holds. */
-static void values_lines(struct encoding *e, const struct metric *m, const struct histogram *h)
+/* ------------------------------------------------------------------ units */
+
+static void emit_unit(struct encoding *e)
 {
-    bool seconds = text_is(m->unit, "s");
-    size_t start = e->point.length;
+    if (e->unit.length)
+        e->emit(e->context, e->unit.data, e->unit.length, e->items);
+    e->unit.length = 0;
+    e->items = 0;
+}
+
+/* Puts the lines that are ready into units, together where they fit together. */
+static void pack_lines(struct encoding *e)
+{
+    const char *p = e->point.data, *end = p + e->point.length, *next;
+
+    e->unsendable |= e->point.full;
+    if (e->unit.length + e->point.length > e->unit_max)
+        emit_unit(e);
+    for (; p < end && !e->unsendable; p = next) {
+        next = (const char *)memchr(p, '\n', (size_t)(end - p)) + 1;
+        size_t length = (size_t)(next - p);
+        if (length > e->unit_max) {
+            e->unsendable = true;
+            break;
+        }
+        if (e->unit.length + length > e->unit_max)
+            emit_unit(e);
+        put(&e->unit, p, length);
+    }
+    e->point.length = 0;
+}
+
+/* ------------------------------------------------------------------ points */
+
+/* A plain server's timers are in milliseconds, and have no packing. */
+static void timer_lines(struct encoding *e, const struct metric *m, const struct histogram *h)
+{
+    double factor = text_is(m->unit, "s") ? 1000 : 1;
 
     for (size_t i = 0; i < h->count; i++) {
-        char out[NUMBER_PLAIN_MAX];
-        double v = h->values[i];
-        if (!isfinite(v))
+        if (e->point.length > UNIT_SIZE / 2)
+            pack_lines(e);
+        number_line(e, "", h->values[i] * factor, "|ms");
+    }
+}
+
+/* Every measurement itself: DogStatsD's packed values, as many to a line as a unit holds. */
+static void distribution_lines(struct encoding *e, const struct histogram *h)
+{
+    size_t closing = sizeof("|d|#\n") + e->tags.length + e->suffix.length;
+    size_t start = e->point.length;
+    char out[NUMBER_PLAIN_MAX];
+
+    for (size_t i = 0; i < h->count; i++) {
+        if (!isfinite(h->values[i]))
             continue;
-        if (!e->dog) {
-            /* A plain server's timers are in milliseconds, and have no packing. */
-            start_line(e, "");
-            put_number(&e->point, seconds ? v * 1000 : v);
-            end_line(e, "|ms");
-            continue;
-        }
-        size_t length = number_plain(out, v);
-        size_t closing = 2 + 2 + e->tags.length + e->suffix.length + 1;
-        if (e->point.length > start) {
-            if (e->point.length - start + 1 + length + closing > e->unit_max) {
-                end_line(e, "|d");
-                start = e->point.length;
-            } else {
-                PUT(&e->point, ":");
-            }
+        size_t length = number_plain(out, h->values[i]);
+        if (e->point.length > start &&
+            e->point.length - start + 1 + length + closing > e->unit_max) {
+            end_line(e, "|d");
+            if (e->point.length > UNIT_SIZE / 2)
+                pack_lines(e);
+            start = e->point.length;
         }
         if (e->point.length == start)
             start_line(e, "");
+        else
+            PUT(&e->point, ":");
         put(&e->point, out, length);
     }
-    if (e->dog && e->point.length > start)
+    if (e->point.length > start)
         end_line(e, "|d");
 }
 
@@ -293,11 +370,16 @@ static void histogram_lines(struct encoding *e, const struct metric *m, const st
         number_line(e, ".min", h->min, "|g");
         number_line(e, ".max", h->max, "|g");
     }
-    if (h->values && delta)
-        values_lines(e, m, h);
+    if (!h->values || !delta)
+        return;
+    if (e->dog)
+        distribution_lines(e, h);
+    else
+        timer_lines(e, m, h);
 }
 
-static void point_lines(struct encoding *e, const struct metric *m, const struct metric_point *p)
+/* One point: counted in the unit that has its last line, or as left out. */
+static void encode_point(struct encoding *e, const struct metric *m, const struct metric_point *p)
 {
     bool count = m->type == METRIC_SUM && m->temporality == TEMPORALITY_DELTA;
     const char *type = count ? "|c" : "|g";
@@ -309,53 +391,17 @@ static void point_lines(struct encoding *e, const struct metric *m, const struct
         integer_line(e, "", p->integer, type);
     else
         number_line(e, "", p->number, type);
-}
-
-/* ------------------------------------------------------------------ units */
-
-static void emit_unit(struct encoding *e)
-{
-    if (e->unit.length)
-        e->emit(e->context, e->unit.data, e->unit.length, e->items);
-    e->unit.length = 0;
-    e->items = 0;
-}
-
-static size_t longest_line(const struct buffer *b)
-{
-    const char *p = b->data, *end = p + b->length;
-    size_t longest = 0;
-
-    while (p < end) {
-        const char *next = memchr(p, '\n', (size_t)(end - p));
-        next = next ? next + 1 : end;
-        if ((size_t)(next - p) > longest)
-            longest = (size_t)(next - p);
-        p = next;
-    }
-    return longest;
-}
-
-/* Puts a point's lines into units, together where they fit together. */
-static void pack_point(struct encoding *e)
-{
-    const char *p = e->point.data, *end = p + e->point.length;
-
-    if (e->point.full || longest_line(&e->point) > e->unit_max) {
+    if (m->type != METRIC_HISTOGRAM && !e->point.length)
+        e->unsendable = true; /* not a number: StatsD has no word for it */
+    bool lines = e->point.length > 0;
+    pack_lines(e);
+    if (e->unsendable)
         e->left_out++;
-        return;
-    }
-    if (e->unit.length + e->point.length > e->unit_max)
-        emit_unit(e);
-    e->items++;
-    while (p < end) {
-        size_t length = (size_t)((const char *)memchr(p, '\n', (size_t)(end - p)) + 1 - p);
-        if (e->unit.length + length > e->unit_max)
-            emit_unit(e);
-        put(&e->unit, p, length);
-        p += length;
-    }
+    else if (lines)
+        e->items++;
 }
+
+/* ------------------------------------------------------------------ batches */
 
 static struct buffer part_of(char **memory, size_t room)
 {
@@ -368,7 +414,8 @@ static struct buffer part_of(char **memory, size_t room)
 static size_t statsd_encode(const struct batch *batch, const struct conf *conf, size_t unit_max,
                             sink_emit *emit, void *context)
 {
-    struct encoding e = {.conf = conf, .emit = emit, .context = context};
+    struct encoding e = {
+        .conf = conf, .resource = batch->resource, .emit = emit, .context = context};
     size_t points = 0;
 
     for (size_t i = 0; batch->signal == SIGNAL_METRICS && i < batch->count; i++)
@@ -387,12 +434,11 @@ static size_t statsd_encode(const struct batch *batch, const struct conf *conf, 
     e.common = part_of(&memory, TAGS_ROOM);
     e.suffix = part_of(&memory, NAME_ROOM);
 
-    make_common(&e, batch->resource);
+    put_common(&e, &e.common, NULL);
+    make_suffix(&e);
     for (size_t i = 0; i < batch->count; i++) {
-        for (size_t point = 0; point < batch->metrics[i].count; point++) {
-            point_lines(&e, &batch->metrics[i], &batch->metrics[i].points[point]);
-            pack_point(&e);
-        }
+        for (size_t point = 0; point < batch->metrics[i].count; point++)
+            encode_point(&e, &batch->metrics[i], &batch->metrics[i].points[point]);
     }
     emit_unit(&e);
     free(all);
