@@ -164,7 +164,7 @@ static void escape(struct json *j, unsigned char c)
     json_raw(j, out, 6);
 }
 
-void json_string(struct json *j, struct text text)
+void json_text(struct json *j, struct text text)
 {
     const unsigned char *p = (const unsigned char *)text.data, *end = p + text.length;
 
@@ -179,7 +179,7 @@ void json_string(struct json *j, struct text text)
     JSON_RAW(j, "\"");
 }
 
-void json_string_escaped(struct json *j, struct text text)
+void json_text_escaped(struct json *j, struct text text)
 {
     const unsigned char *p = (const unsigned char *)text.data, *end = p + text.length;
 

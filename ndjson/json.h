@@ -30,7 +30,7 @@ bool json_is_utf8(struct text text);
  * byte that belongs to no valid sequence becomes \xNN (two lower-case hex digits) and each
  * backslash becomes two, in the string's value; so the bytes can be had back.
  */
-void json_string(struct json *j, struct text text);
-void json_string_escaped(struct json *j, struct text text);
+void json_text(struct json *j, struct text text);
+void json_text_escaped(struct json *j, struct text text);
 
 #endif

@@ -34,7 +34,7 @@ static void note_escaped(struct lines *l, const char *group, struct text name)
     JSON_RAW(e, "\"");
     for (unsigned i = 0; i < 2; i++) {
         size_t start = e->length;
-        json_string_escaped(e, whole[i]);
+        json_text_escaped(e, whole[i]);
         /* two strings in one: without the quotes between them */
         if (!e->full) {
             memmove(e->data + start, e->data + start + 1, e->length - start - 2);
@@ -50,9 +50,9 @@ static void member_text(struct lines *l, const char *member, size_t length, cons
 {
     json_raw(&l->out, member, length);
     if (json_is_utf8(text)) {
-        json_string(&l->out, text);
+        json_text(&l->out, text);
     } else {
-        json_string_escaped(&l->out, text);
+        json_text_escaped(&l->out, text);
         note_escaped(l, "", text_of(name));
     }
 }
@@ -62,9 +62,9 @@ static void member_text(struct lines *l, const char *member, size_t length, cons
 static void string(struct json *j, struct text text, bool escaped)
 {
     if (escaped)
-        json_string_escaped(j, text);
+        json_text_escaped(j, text);
     else
-        json_string(j, text);
+        json_text(j, text);
 }
 
 static bool is_clean(const struct attribute *a)

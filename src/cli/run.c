@@ -332,7 +332,7 @@ static void plain_name(char *out, size_t size, const char *command)
 }
 
 /* A string of JSON from bytes of any kind. */
-static json_t *json_text(const char *bytes)
+static json_t *json_bytes(const char *bytes)
 {
     json_t *text = json_string(bytes);
     if (text)
@@ -353,12 +353,12 @@ static int write_description(const struct run *run, const char *start)
     json_t *command = json_array();
 
     for (char **a = run->command; *a; a++)
-        json_array_append_new(command, json_text(*a));
+        json_array_append_new(command, json_bytes(*a));
     gethostname(host, sizeof(host) - 1);
     if (!getcwd(cwd, sizeof(cwd)))
         cwd[0] = '\0';
     json_t *all =
-        json_pack("{s:o, s:o, s:s, s:i, s:s, s:s}", "command", command, "directory", json_text(cwd),
+        json_pack("{s:o, s:o, s:s, s:i, s:s, s:s}", "command", command, "directory", json_bytes(cwd),
                   "start", start, "pid", (int)getpid(), "host", host, "version", SCOPE_VERSION);
     snprintf(path, sizeof(path), "%s/run.json", run->directory);
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
