@@ -251,8 +251,10 @@ static void set_one(struct loader *l, const char *text, size_t length)
     }
     o = option_of_set(key);
     if (!o) {
-        const char *nearest = option_nearest(key);
-        loader_trouble(l, s.name, 0, 0, "unknown key \"%.60s\"%s%s%s", key,
+        bool file_only = strcmp(key, "custom") == 0;
+        const char *nearest = file_only ? NULL : option_nearest(key);
+        loader_trouble(l, s.name, 0, 0, "%s \"%.60s\"%s%s%s",
+                       file_only ? "only a file can have the key" : "unknown key", key,
                        nearest ? "; did you mean " : "", nearest ? nearest : "",
                        nearest ? "?" : "");
         return;

@@ -160,7 +160,7 @@ static const char reference_head[] =
     "  `+defaults` of a list stands for the items of its default.\n"
     "- **${NAME}** in a value of `tags` or `resource.attributes` in the file is replaced by that\n"
     "  variable, `${NAME:-text}` by the text where it is unset or empty; `$$` is `$`. A tag that\n"
-    "  comes out empty is left out.\n"
+    "  comes out empty is left out. Inside `{}` YAML wants quotes around it.\n"
     "- A section that has a key `enabled` can be switched by its own name: `events.file: off`.\n"
     "\n"
     "## Other values for some processes\n"

@@ -80,7 +80,7 @@ static int measure(const char *text, const struct unit *units, size_t count, uin
             fraction += (uint64_t)(*text - '0') * place;
         }
     }
-    if (*text == ' ')
+    if (text[0] == ' ' && text[1])
         text++;
     for (size_t i = 0; i < count; i++) {
         if (strcmp(text, units[i].name) != 0)
