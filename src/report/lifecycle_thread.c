@@ -4,7 +4,6 @@
  */
 #include "report/lifecycle_internal.h"
 
-#include <linux/membarrier.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/close_range.h>
@@ -415,9 +414,6 @@ int thread_start(void)
         return 0;
     life.stop = 0;
     life.tid = 0;
-    /* For drain.c: free while the process has one thread, 8 ms of waiting for the kernel's grace
-       period once it has two. */
-    sys(membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0);
     int r = create_thread();
     __atomic_store_n(&life.state, r == 0 ? THREAD_RUNNING : THREAD_NONE, __ATOMIC_SEQ_CST);
     if (r != 0)
