@@ -48,7 +48,7 @@ def parse(path):
             if not call:
                 continue
             name, args, result, decoration, error = call.groups()
-            value = None if result == "?" else int(result, 0)
+            value = None if result == "?" else int(result, 8 if re.match("0[0-7]", result) else 0)
             calls.append(Call(tid, name, args if decoration is None else args + f" => {result}<{decoration}>",
                               value, error))
     return calls
@@ -56,7 +56,12 @@ def parse(path):
 
 def first_descriptor(call):
     """(number, what it is) of the first argument, or (None, None)."""
-    found = FD.match(call.args)
+    return descriptor(call.args)
+
+
+def descriptor(text):
+    """(number, what it is) of a decorated descriptor at the start of text, or (None, None)."""
+    found = FD.match(text)
     if not found:
         return None, None
     depth, what = 1, []
@@ -75,12 +80,22 @@ def by_file(calls, prefix):
     """
     out = collections.defaultdict(collections.Counter)
     reads = {"read", "readv", "pread64", "preadv", "preadv2"}
+    copies = {"copy_file_range": ("read", "write"), "sendfile": ("write", "read"), "splice": ("read", "write")}
     writes = {"write", "writev", "pwrite64", "pwritev", "pwritev2"}
     for call in calls:
         if call.name in ("open", "openat", "creat", "openat2") and call.result is not None and call.result >= 0:
             opened = re.search(r" => \d+<(.*)>$", call.args)
             if opened and opened.group(1).startswith(prefix):
                 out[opened.group(1)]["open"] += 1
+            continue
+        if call.name in copies:
+            # Bytes go from one descriptor to the other: a read of the one and a write of the other.
+            ends = [what for _, what in map(descriptor, re.findall(r"(?:^|, )(\d+<.*?>)(?=,|$)", call.args)) if what]
+            for what, way in zip(ends, copies[call.name]):
+                if what.startswith(prefix):
+                    out[what][f"{way}_ops"] += 1
+                    out[what][f"{way}_bytes"] += max(call.result or 0, 0)
+                    out[what]["errors"] += bool(call.error)
             continue
         number, what = first_descriptor(call)
         if what is None or not what.startswith(prefix):

@@ -71,11 +71,11 @@ def reported_by_file(recording, prefix):
     out = collections.defaultdict(collections.Counter)
     for event in recording.events("scope.file.open"):
         a = event["attributes"]
-        if a["file.path"].startswith(prefix) and "error.type" not in a:
+        if a.get("file.path", "").startswith(prefix) and "error.type" not in a:
             out[a["file.path"]]["open"] += 1
     for event in recording.events("scope.file.close"):
         a = event["attributes"]
-        if a["file.path"].startswith(prefix):
+        if a.get("file.path", "").startswith(prefix):
             for key in ("read", "write"):
                 out[a["file.path"]][f"{key}_ops"] += a[f"scope.io.{key}.operations"]
                 out[a["file.path"]][f"{key}_bytes"] += a[f"scope.io.{key}.bytes"]
