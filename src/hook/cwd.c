@@ -36,6 +36,13 @@ size_t hook_cwd(char *out, size_t size)
     return 0;
 }
 
+const char *hook_cwd_in_place(size_t *length)
+{
+    unsigned which = (__atomic_load_n(&version, __ATOMIC_ACQUIRE) >> 1) & 1;
+    *length = __atomic_load_n(&buffers[which].length, __ATOMIC_RELAXED);
+    return buffers[which].path;
+}
+
 void hook_cwd_changed(void)
 {
     for (;;) {

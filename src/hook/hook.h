@@ -118,6 +118,12 @@ size_t hook_cwd(char *out, size_t size);
 void hook_cwd_changed(void); /* after a successful chdir, fchdir, chroot */
 
 /*
+ * The same where it lies, for directories too long for a caller's frame: always memory that can be
+ * read, but mixed if the directory changes twice meanwhile. *length 0: not known.
+ */
+const char *hook_cwd_in_place(size_t *length);
+
+/*
  * Before a call that sets a seccomp filter: from here on no system call of ours. Notes it. If the
  * call fails, hook_seccomp_failed() with what this returned takes it back.
  */

@@ -95,14 +95,14 @@ WRAP_FD(ssize_t, getdents64, (int fd, void *buffer, size_t size), (fd, buffer, s
         after_fd(lane, OP_GETDENTS, fd, entry, start, result))
 /* clang-format on */
 
-/* Where the process stands now, for the fold, which joins some names itself. */
-static __attribute__((noinline)) void record_chdir(struct lane *lane, enum op op, uint64_t start,
-                                                   uint64_t end)
+/* Where the process stands now. */
+static void record_chdir(struct lane *lane, enum op op, uint64_t start, uint64_t end)
 {
-    char here[256];
+    size_t length;
+    const char *here = hook_cwd_in_place(&length);
     struct record r = {
         .type = RECORD_CHDIR, .op = (uint8_t)op, .start = start, .end = end, .fd = -1};
-    struct piece piece = {here, (uint32_t)hook_cwd(here, sizeof(here))};
+    struct piece piece = {here, (uint32_t)length};
     record_write(hook_region, lane, &r, &piece, 1);
 }
 

@@ -277,7 +277,7 @@ int __pipe(int ends[2]);
 
 /* The last argument of each of these: what /proc/self/fd calls it. */
 #define EVENT(op, name, flags) \
-    after_open_unnamed(lane, op, KIND_EVENT, "anon_inode:" name, flags, start, result)
+    after_open_unnamed(lane, op, KIND_EVENT, "anon_inode:" name, O_RDWR | (flags), start, result)
 
 /* clang-format off */
 WRAP(int, pipe, (int ends[2]), (ends), after_pipe(lane, OP_PIPE, ends, 0, start, result))

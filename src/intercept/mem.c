@@ -65,7 +65,8 @@ void after_memfd(struct lane *lane, const char *name, int flags, uint64_t start,
 {
     char full[SHARED_NAME_SIZE];
     join(full, sizeof(full), "/memfd:", names_were_read(result) ? name : "");
-    after_open_unnamed(lane, OP_MEMFD, KIND_MEMORY, full, flags, start, result);
+    after_open_unnamed(lane, OP_MEMFD, KIND_MEMORY, full,
+                       O_RDWR | ((unsigned)flags & MFD_CLOEXEC ? O_CLOEXEC : 0), start, result);
 }
 
 /* libc looks at the name itself before the kernel does: an invalid one is not looked at again. */

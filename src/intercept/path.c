@@ -8,7 +8,7 @@
 
 enum {
     NAME_MAX_BYTES = 4096, /* PATH_MAX: the kernel reads no more */
-    HERE_SIZE = 256,       /* of the current directory that fits into our frame */
+    HERE_SIZE = 192,       /* of the current directory that fits into our frame */
 };
 
 int names_were_read(int64_t result)
@@ -41,10 +41,16 @@ static int is_readable(const char *name)
     return (uintptr_t)name >= 4096;
 }
 
+static int is_relative(int dirfd, const char *name)
+{
+    return name[0] != '/' && (name[0] || dirfd != AT_FDCWD);
+}
+
 void record_name(struct lane *lane, struct record *record, int dirfd, const char *path, int dirfd2,
                  const char *path2)
 {
-    char here[HERE_SIZE];
+    char copied[HERE_SIZE];
+    const char *here = copied;
     struct dir_path head = {.dirfd = AT_FDCWD};
     struct piece pieces[8];
     unsigned count = 0;
@@ -53,31 +59,40 @@ void record_name(struct lane *lane, struct record *record, int dirfd, const char
         record_write(hook_region, lane, record, NULL, 0);
         return;
     }
-    int relative = path[0] != '/', relative2 = path2 && path2[0] != '/';
-    uint32_t here_length = 0;
-    if ((relative && dirfd == AT_FDCWD) || (relative2 && dirfd2 == AT_FDCWD))
-        here_length = (uint32_t)hook_cwd(here, sizeof(here) - 1);
-    if (here_length && here[here_length - 1] != '/')
-        here[here_length++] = '/';
+    /* an empty name is nowhere, or the descriptor itself */
+    int relative = is_relative(dirfd, path), relative2 = path2 && is_relative(dirfd2, path2);
+    size_t here_length = 0;
+    const char *slash = "/";
+    if ((relative && dirfd == AT_FDCWD) || (relative2 && dirfd2 == AT_FDCWD)) {
+        here_length = hook_cwd(copied, sizeof(copied));
+        if (unlikely(!here_length))
+            here = hook_cwd_in_place(&here_length);
+        if (here_length == 1)
+            slash = "";
+    }
 
-    /* the fold joins what we cannot: names relative to a descriptor, or to a very long directory */
+    /* the fold joins what we cannot: names relative to a descriptor */
     int joined = (!relative || (dirfd == AT_FDCWD && here_length)) &&
                  (!relative2 || (dirfd2 == AT_FDCWD && here_length));
     if (!joined) {
         if (relative && dirfd != AT_FDCWD) {
             head.dirfd = dirfd;
-            head.generation = FD_GENERATION(fd_get(dirfd));
+            head.generation = FD_GENERATION(entry_of(lane, dirfd));
         }
         record->flags |= RECORD_DIRFD;
         pieces[count++] = (struct piece){&head, sizeof(head)};
     }
-    if (relative && dirfd == AT_FDCWD && here_length)
-        pieces[count++] = (struct piece){here, here_length};
+    if (relative && dirfd == AT_FDCWD && here_length) {
+        pieces[count++] = (struct piece){here, (uint32_t)here_length};
+        pieces[count++] = (struct piece){slash, slash[0] != '\0'};
+    }
     pieces[count++] = (struct piece){path, name_length(path)};
     if (path2) {
         pieces[count++] = (struct piece){"", 1};
-        if (relative2 && dirfd2 == AT_FDCWD && here_length)
-            pieces[count++] = (struct piece){here, here_length};
+        if (relative2 && dirfd2 == AT_FDCWD && here_length) {
+            pieces[count++] = (struct piece){here, (uint32_t)here_length};
+            pieces[count++] = (struct piece){slash, slash[0] != '\0'};
+        }
         pieces[count++] = (struct piece){path2, name_length(path2)};
     }
     record_write(hook_region, lane, record, pieces, count);

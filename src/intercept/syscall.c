@@ -300,8 +300,8 @@ static void after_descriptors(enum how how, const struct call *k, int64_t result
         if (k->op == OP_SIGNALFD && (int)k->a != -1)
             after_fd(k->lane, k->op, (int)k->a, entry_of(k->lane, (int)k->a), k->start, result);
         else
-            after_open_unnamed(k->lane, k->op, KIND_EVENT, event_name(k->op), event_flags(k),
-                               k->start, result);
+            after_open_unnamed(k->lane, k->op, KIND_EVENT, event_name(k->op),
+                               O_RDWR | event_flags(k), k->start, result);
         break;
     case MEMFD:
         after_memfd(k->lane, (const char *)k->a, (int)k->b, k->start, result);
