@@ -353,6 +353,8 @@ static void closed(struct fold *f, const struct record *r, const uint8_t *payloa
     if (!d || d->life == LIFE_CLOSED || (r->result < 0 && r->result != -EINTR))
         return;
     struct description *of = d->description;
+    if (of->kind == KIND_NONE)
+        of->kind = r->kind;
     if (d->life == LIFE_SUPERSEDED)
         d->life = LIFE_CLOSED; /* it is in the queue already */
     else

@@ -26,6 +26,8 @@ static const double call_bounds[HISTOGRAM_BOUNDS] = {
 static const double name_bounds[] = {0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25,
                                      0.5,   0.75, 1.0,   2.5,  5.0,   7.5, 10.0};
 
+enum { ERRORS_MAX = 4096 };
+
 #define HISTOGRAM(scope_, name_, text_, bounds_)                            \
     {                                                                       \
         .name = name_, .unit = "s", .description = text_, .scope = &scope_, \
@@ -268,13 +270,20 @@ static void cell_settle(struct fold *f, struct cell_state *s)
     series_add_int(s->io, (int64_t)bytes);
 }
 
+/* Most of the table is empty: eight places are passed over at a time. */
 static void lane_cells(struct fold *f, struct lane *lane)
 {
-    for (unsigned op = 0; op < OP_COUNT; op++) {
-        for (unsigned kind = 0; kind < KIND_COUNT; kind++) {
-            unsigned at = lane->cell_of[op][kind];
+    const uint8_t *table = &lane->cell_of[0][0];
+    for (unsigned i = 0; i < OP_COUNT * KIND_COUNT; i += 8) {
+        uint64_t eight = 0;
+        unsigned n = OP_COUNT * KIND_COUNT - i < 8 ? OP_COUNT * KIND_COUNT - i : 8;
+        memcpy(&eight, table + i, n);
+        if (!eight)
+            continue;
+        for (unsigned k = i; k < i + n; k++) {
+            unsigned at = table[k];
             if (at && at <= LANE_CELLS)
-                cell_add(&f->metrics, op, kind, &lane->cell[at - 1]);
+                cell_add(&f->metrics, k / KIND_COUNT, k % KIND_COUNT, &lane->cell[at - 1]);
         }
     }
 }
@@ -302,6 +311,8 @@ static struct error_state *error_state(struct metrics *m, uint32_t key)
             return &m->errors[i];
     if (m->error_count == m->error_room) {
         uint32_t room = m->error_room ? m->error_room * 2 : 16;
+        if (room > ERRORS_MAX)
+            return NULL; /* more than a sane region can hold */
         struct error_state *errors = realloc(m->errors, room * sizeof(*errors));
         if (!errors)
             return NULL;
@@ -316,7 +327,7 @@ static struct error_state *error_state(struct metrics *m, uint32_t key)
 static void error_add(struct metrics *m, const struct error_count *e)
 {
     uint32_t key = __atomic_load_n(&e->key, __ATOMIC_RELAXED);
-    if (!(key >> 31))
+    if (!(key >> 31) || (key >> 20 & 0x7ff) >= OP_COUNT || (key >> 16 & 0xf) >= KIND_COUNT)
         return;
     struct error_state *s = error_state(m, key);
     if (s)
@@ -341,7 +352,7 @@ static void error_settle(struct fold *f, struct error_state *s)
     uint32_t n = s->now - s->was;
     s->was = s->now;
     s->now = 0;
-    if (!n || op >= OP_COUNT || kind >= KIND_COUNT)
+    if (!n)
         return;
     enum family family = family_of(op, kind);
     if (!family_on(f, family))
