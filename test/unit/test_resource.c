@@ -1,0 +1,76 @@
+/* The resource: what the conventions ask for, stable, and new for each fold. */
+#include "fold_fixture.h"
+
+#include <pwd.h>
+#include <sys/utsname.h>
+
+static void conventions(void **state)
+{
+    (void)state;
+    struct fixture *x = fixture_new();
+    struct conf_pair pairs[] = {{"team", "blue"}, {"host.name", "mine"}};
+    struct conf_pair tags[] = {{"env", "test"}};
+    x->conf.attributes = (struct conf_pairs){pairs, 2};
+    x->conf.tags = (struct conf_pairs){tags, 1};
+    fixture_start(x);
+    const struct resource *r = fold_resource(x->fold);
+    struct attributes a = r->attributes;
+    char name[4200] = "unknown_service:";
+    char exe[4096];
+    ssize_t n = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
+    exe[n] = 0;
+    strcat(name, strrchr(exe, '/') + 1);
+    has_text(a, "service.name", name);
+    has_text(a, "process.executable.path", exe);
+    has_text(a, "process.executable.name", strrchr(exe, '/') + 1);
+    has_text(a, "telemetry.sdk.name", "scope");
+    has_text(a, "telemetry.sdk.language", "c");
+    has_int(a, "process.pid", getpid());
+    has_int(a, "process.parent_pid", getppid());
+    const struct passwd *user = getpwuid(geteuid());
+    if (user)
+        has_text(a, "process.owner", user->pw_name);
+    has_text(a, "os.type", "linux");
+    has_text(a, "team", "blue");
+    has_text(a, "host.name", "mine"); /* what is configured replaces what was found */
+    has_text(a, "env", "test");
+    for (size_t i = 0; i < a.count; i++) /* unique */
+        for (size_t k = i + 1; k < a.count; k++)
+            assert_false(a.items[i].key.length == a.items[k].key.length &&
+                         !memcmp(a.items[i].key.data, a.items[k].key.data, a.items[i].key.length));
+    const struct attribute *created = find(a, "process.creation.time");
+    assert_non_null(created);
+    assert_int_equal(created->text.length, strlen("2024-01-02T03:04:05.678Z"));
+    assert_ptr_equal(fold_resource(x->fold), r);
+    assert_true(r->id != 0);
+    fixture_free(x);
+}
+
+static void instance(void **state)
+{
+    (void)state;
+    struct fixture *x = fixture_new(), *y = fixture_new();
+    fixture_start(x);
+    fixture_start(y);
+    struct text a = find(fold_resource(x->fold)->attributes, "service.instance.id")->text;
+    struct text b = find(fold_resource(y->fold)->attributes, "service.instance.id")->text;
+    assert_int_equal(a.length, 36);
+    assert_int_equal(a.data[14], '4');              /* version */
+    assert_non_null(memchr("89ab", a.data[19], 4)); /* variant */
+    assert_true(memcmp(a.data, b.data, 36) != 0);
+    assert_true(fold_resource(x->fold)->id != fold_resource(y->fold)->id);
+    char kept[37] = {0};
+    memcpy(kept, a.data, 36);
+    x->conf.service_name = (char[]){"shop"};
+    fold_set_conf(x->fold, &x->conf); /* a reload is not a new instance */
+    has_text(fold_resource(x->fold)->attributes, "service.instance.id", kept);
+    has_text(fold_resource(x->fold)->attributes, "service.name", "shop");
+    fixture_free(x);
+    fixture_free(y);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(conventions), cmocka_unit_test(instance)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
