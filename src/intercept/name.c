@@ -16,6 +16,7 @@
  */
 #include "intercept/name.h"
 
+#include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
 
@@ -35,6 +36,29 @@ void name_add(struct name_asked *asked, unsigned family, const void *address)
         if (!__builtin_memcmp(&asked->answer[i], &answer, sizeof(answer)))
             return;
     asked->answer[asked->answers++] = answer;
+}
+
+/*
+ * The resolver before glibc 2.34 makes its sockets by calls that are seen, and closes them by calls
+ * that are not. A number that stayed behind would lend its kind to libc's next file, so after a
+ * lookup the kernel is asked about each socket to a name server, where libc is as old as that.
+ */
+static void forget_resolver_sockets(void)
+{
+    static uint32_t resolver; /* 1: in libc, 2: in a library of its own */
+    uint32_t where = __atomic_load_n(&resolver, __ATOMIC_RELAXED);
+
+    if (unlikely(!where)) {
+        where = hook_libc("res_query") ? 1 : 2;
+        __atomic_store_n(&resolver, where, __ATOMIC_RELAXED);
+    }
+    if (likely(where == 1) || hook_region->sandboxed)
+        return;
+    for (unsigned fd = 0, high = fd_high(); fd < high; fd++) {
+        fd_entry entry = fd_get((int)fd);
+        if ((entry & (FD_DNS | FD_OPEN)) == (FD_DNS | FD_OPEN) && sys(fcntl, fd, F_GETFD) == -EBADF)
+            fd_change((int)fd, FD_GENERATION(entry), 0, FD_OPEN);
+    }
 }
 
 static uint32_t length_of(const char *text)
@@ -80,6 +104,7 @@ __attribute__((noinline)) void name_done(struct name_asked *asked)
         lookup.name_length = (uint16_t)whole;
         record_write(hook_region, asked->lane, &record, pieces, sizeof(pieces) / sizeof(*pieces));
     }
+    forget_resolver_sockets();
     after_any(hook_region);
 }
 
