@@ -5,6 +5,7 @@
  */
 #include "intercept/file.h"
 #include "intercept/io.h"
+#include "report/lifecycle.h"
 
 #include <linux/sched.h>
 #include <sys/socket.h>
@@ -373,7 +374,7 @@ static void after_names(enum how how, const struct call *k, int64_t result)
     }
 }
 
-static void after_call(enum how how, const struct call *k, long r, int64_t result)
+static void after_number(enum how how, const struct call *k, long r, int64_t result)
 {
     switch (how) {
     case COUNT:
@@ -448,8 +449,14 @@ static long by_name(enum op op, long a, long b, long c, long d, long e, long f)
 
 static long with_seccomp(long (*real)(long, ...), struct lane *lane, long a, long b, long c)
 {
-    enum { GET_ACTION_AVAIL = 2 }; /* this and above set no filter */
-    bool coming = a < GET_ACTION_AVAIL && hook_seccomp_coming(lane);
+    enum { STRICT, FILTER, GET_ACTION_AVAIL, TSYNC = 1 }; /* the last and above set no filter */
+    if (a >= GET_ACTION_AVAIL)
+        return real(SYS_seccomp, a, b, c);
+    if (a == FILTER && b & TSYNC) /* it would hold for the reporter's thread too */
+        reporter_step_aside();
+    bool coming = hook_seccomp_coming(lane);
+    if (a == STRICT)
+        hook_thread_off(); /* even reading the time is a fault then */
     long r = real(SYS_seccomp, a, b, c);
     if (r != 0)
         hook_seccomp_failed(coming);
@@ -457,9 +464,9 @@ static long with_seccomp(long (*real)(long, ...), struct lane *lane, long a, lon
 }
 
 /* A thread's own end. If it is the main thread's, the others still make the process. */
-static void thread_exits(void)
+static void thread_exits(const struct lane *lane)
 {
-    if (sys(gettid) == sys(getpid))
+    if (lane->tid == hook_region->pid)
         hook_main_gone = 1;
     hook_thread_off();
 }
@@ -485,7 +492,7 @@ long syscall_watched(long number, long a, long b, long c, long d, long e, long f
     case EXIT_GROUP:
         _exit((int)a);
     case EXIT:
-        thread_exits();
+        thread_exits(lane);
         return real(number, a);
     default:
         break;
@@ -506,7 +513,7 @@ long syscall_watched(long number, long a, long b, long c, long d, long e, long f
         k.other = entry_of(lane, (int)b);
     k.start = ticks_now();
     long r = real(number, a, b, c, d, e, f);
-    after_call(how, &k, r, with_errno(r));
+    after_number(how, &k, r, with_errno(r));
     return r;
 }
 

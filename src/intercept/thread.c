@@ -107,6 +107,8 @@ EXPORT int prctl(int option, ...)
         return real(option, a, b, c, d);
     }
     bool coming = hook_seccomp_coming(lane);
+    if (a == SECCOMP_MODE_STRICT)
+        hook_thread_off(); /* even reading the time is a fault then */
     int r = real(option, a, b, c, d);
     if (r != 0)
         hook_seccomp_failed(coming);
