@@ -517,7 +517,8 @@ static void a_size_limit_kills_nobody(void **state)
         struct rlimit limit;
         signal(SIGXFSZ, SIG_DFL);
         getrlimit(RLIMIT_FSIZE, &limit);
-        limit.rlim_cur = 300001;
+        limit.rlim_cur =
+            508 * 600; /* the last line that fits ends there: the next write is past it */
         setrlimit(RLIMIT_FSIZE, &limit);
         fill_up(path, lift_limit);
         sigset_t pending;
