@@ -4,6 +4,8 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "report/lifecycle.h"
+
 /* Names that the headers have only under _FORTIFY_SOURCE, or not at all. */
 ssize_t __read(int fd, void *buffer, size_t count);
 ssize_t __write(int fd, const void *buffer, size_t count);
@@ -13,21 +15,39 @@ ssize_t __read_chk(int fd, void *buffer, size_t count, size_t room);
 ssize_t __pread_chk(int fd, void *buffer, size_t count, off_t offset, size_t room);
 ssize_t __pread64_chk(int fd, void *buffer, size_t count, off64_t offset, size_t room);
 
-/* One wrapper; `after` is the call to after_read and its like. */
-#define IO(name, parameters, arguments, after) \
-    EXPORT ssize_t name parameters             \
-    {                                          \
-        REAL(name)                             \
-        INTERCEPT_LANE(real arguments);        \
-        fd_entry entry = entry_of(lane, fd);   \
-        uint64_t start = ticks_now();          \
-        ssize_t n = real arguments;            \
-        after;                                 \
-        return n;                              \
+/*
+ * A forked child that waits for what another process writes starts its reporter here, if it has not
+ * yet; files do not wait.
+ */
+static __attribute__((noinline, cold)) void wanted_before_read(fd_entry entry)
+{
+    unsigned kind = FD_KIND(entry);
+    if (!(entry & FD_NONBLOCK) &&
+        (kind == KIND_PIPE || kind == KIND_TTY || kind == KIND_EVENT || kind_is_socket(kind)))
+        reporter_before_blocking();
+}
+
+/*
+ * One wrapper; `after` is the call to after_read and its like. waits: whether it may wait for
+ * another process.
+ */
+#define IO(name, parameters, arguments, waits, after)                               \
+    EXPORT ssize_t name parameters                                                  \
+    {                                                                               \
+        REAL(name)                                                                  \
+        INTERCEPT_LANE(real arguments);                                             \
+        fd_entry entry = entry_of(lane, fd);                                        \
+        if (waits && unlikely(__atomic_load_n(&reporter_wanted, __ATOMIC_RELAXED))) \
+            wanted_before_read(entry);                                              \
+        uint64_t start = ticks_now();                                               \
+        ssize_t n = real arguments;                                                 \
+        after;                                                                      \
+        return n;                                                                   \
     }
 
 /* 0 bytes asked for: the 0 that comes back is no end of a stream */
 #define ASKED (count ? buffer : NULL)
+#define WAITS 1
 #define AFTER_READ(op) after_read(lane, op, fd, entry, start, n, ASKED)
 #define AFTER_WRITE(op) after_write(lane, op, fd, entry, start, n, ASKED)
 #define ASKED_IOV (iovcnt > 0 && n != 0 ? iov : asked_iov(iov, iovcnt))
@@ -45,32 +65,32 @@ static const struct iovec *asked_iov(const struct iovec *iov, int iovcnt)
 }
 
 /* clang-format off */
-#define READ(name) IO(name, (int fd, void *buffer, size_t count), (fd, buffer, count), AFTER_READ(OP_READ))
+#define READ(name) IO(name, (int fd, void *buffer, size_t count), (fd, buffer, count), WAITS, AFTER_READ(OP_READ))
 READ(read)
 READ(__read)
 IO(__read_chk, (int fd, void *buffer, size_t count, size_t room), (fd, buffer, count, room),
-   AFTER_READ(OP_READ))
+   WAITS, AFTER_READ(OP_READ))
 
 #define PREAD(name, type)                                                                          \
     IO(name, (int fd, void *buffer, size_t count, type offset), (fd, buffer, count, offset),       \
-       AFTER_READ(OP_PREAD))
+       0, AFTER_READ(OP_PREAD))
 PREAD(pread, off_t)
 PREAD(pread64, off64_t)
 PREAD(__pread64, off64_t)
 
 #define PREAD_CHK(name, type)                                                                      \
     IO(name, (int fd, void *buffer, size_t count, type offset, size_t room),                       \
-       (fd, buffer, count, offset, room), AFTER_READ(OP_PREAD))
+       (fd, buffer, count, offset, room), 0, AFTER_READ(OP_PREAD))
 PREAD_CHK(__pread_chk, off_t)
 PREAD_CHK(__pread64_chk, off64_t)
 
-#define WRITE(name) IO(name, (int fd, const void *buffer, size_t count), (fd, buffer, count), AFTER_WRITE(OP_WRITE))
+#define WRITE(name) IO(name, (int fd, const void *buffer, size_t count), (fd, buffer, count), 0, AFTER_WRITE(OP_WRITE))
 WRITE(write)
 WRITE(__write)
 
 #define PWRITE(name, type)                                                                         \
     IO(name, (int fd, const void *buffer, size_t count, type offset), (fd, buffer, count, offset), \
-       AFTER_WRITE(OP_PWRITE))
+       0, AFTER_WRITE(OP_PWRITE))
 PWRITE(pwrite, off_t)
 PWRITE(pwrite64, off64_t)
 PWRITE(__pwrite64, off64_t)
@@ -79,17 +99,17 @@ PWRITE(__pwrite64, off64_t)
 #define VECTOR_AT(type) (int fd, const struct iovec *iov, int iovcnt, type offset)
 #define VECTOR_V2(type) (int fd, const struct iovec *iov, int iovcnt, type offset, int flags)
 
-IO(readv, VECTOR, (fd, iov, iovcnt), AFTER_READV(OP_READV))
-IO(preadv, VECTOR_AT(off_t), (fd, iov, iovcnt, offset), AFTER_READV(OP_PREADV))
-IO(preadv64, VECTOR_AT(off64_t), (fd, iov, iovcnt, offset), AFTER_READV(OP_PREADV))
-IO(preadv2, VECTOR_V2(off_t), (fd, iov, iovcnt, offset, flags), AFTER_READV(OP_PREADV2))
-IO(preadv64v2, VECTOR_V2(off64_t), (fd, iov, iovcnt, offset, flags), AFTER_READV(OP_PREADV2))
+IO(readv, VECTOR, (fd, iov, iovcnt), WAITS, AFTER_READV(OP_READV))
+IO(preadv, VECTOR_AT(off_t), (fd, iov, iovcnt, offset), 0, AFTER_READV(OP_PREADV))
+IO(preadv64, VECTOR_AT(off64_t), (fd, iov, iovcnt, offset), 0, AFTER_READV(OP_PREADV))
+IO(preadv2, VECTOR_V2(off_t), (fd, iov, iovcnt, offset, flags), 0, AFTER_READV(OP_PREADV2))
+IO(preadv64v2, VECTOR_V2(off64_t), (fd, iov, iovcnt, offset, flags), 0, AFTER_READV(OP_PREADV2))
 
-IO(writev, VECTOR, (fd, iov, iovcnt), AFTER_WRITEV(OP_WRITEV))
-IO(pwritev, VECTOR_AT(off_t), (fd, iov, iovcnt, offset), AFTER_WRITEV(OP_PWRITEV))
-IO(pwritev64, VECTOR_AT(off64_t), (fd, iov, iovcnt, offset), AFTER_WRITEV(OP_PWRITEV))
-IO(pwritev2, VECTOR_V2(off_t), (fd, iov, iovcnt, offset, flags), AFTER_WRITEV(OP_PWRITEV2))
-IO(pwritev64v2, VECTOR_V2(off64_t), (fd, iov, iovcnt, offset, flags), AFTER_WRITEV(OP_PWRITEV2))
+IO(writev, VECTOR, (fd, iov, iovcnt), 0, AFTER_WRITEV(OP_WRITEV))
+IO(pwritev, VECTOR_AT(off_t), (fd, iov, iovcnt, offset), 0, AFTER_WRITEV(OP_PWRITEV))
+IO(pwritev64, VECTOR_AT(off64_t), (fd, iov, iovcnt, offset), 0, AFTER_WRITEV(OP_PWRITEV))
+IO(pwritev2, VECTOR_V2(off_t), (fd, iov, iovcnt, offset, flags), 0, AFTER_WRITEV(OP_PWRITEV2))
+IO(pwritev64v2, VECTOR_V2(off64_t), (fd, iov, iovcnt, offset, flags), 0, AFTER_WRITEV(OP_PWRITEV2))
 
 /* They read and write the eight bytes of the counter by internal calls of libc. */
 WRAP_FD(int, eventfd_read, (int fd, eventfd_t *value), (fd, value), fd,

@@ -7,9 +7,14 @@
 #include "intercept/io.h"
 #include "report/lifecycle.h"
 
-#include <linux/sched.h>
+#include <linux/seccomp.h>
+#include <sched.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
+
+#include "report/lifecycle.h"
 
 enum how {
     PASS,
@@ -44,7 +49,9 @@ enum how {
     SPLICE,   /* (in, offset, out) */
     TEE,      /* (in, out) */
     VMSPLICE,
-    SOCKET, /* by the wrapper of the same name */
+    BY_NAME, /* by the wrapper of the same name */
+    BLOCK,   /* waits: see block.c */
+    FORK,
     IO_URING,
     AIO,
     SECCOMP,
@@ -121,26 +128,45 @@ static const struct known known[NUMBERS] = {
     [SYS_copy_file_range] = {SPLICE, OP_COPY_RANGE},
     [SYS_tee] = {TEE, OP_TEE},
     [SYS_vmsplice] = {VMSPLICE, OP_VMSPLICE},
-    [SYS_socket] = {SOCKET, OP_SOCKET},
-    [SYS_socketpair] = {SOCKET, OP_SOCKETPAIR},
-    [SYS_bind] = {SOCKET, OP_BIND},
-    [SYS_listen] = {SOCKET, OP_LISTEN},
-    [SYS_accept] = {SOCKET, OP_ACCEPT},
-    [SYS_accept4] = {SOCKET, OP_ACCEPT4},
-    [SYS_connect] = {SOCKET, OP_CONNECT},
-    [SYS_sendto] = {SOCKET, OP_SENDTO},
-    [SYS_sendmsg] = {SOCKET, OP_SENDMSG},
-    [SYS_sendmmsg] = {SOCKET, OP_SENDMMSG},
-    [SYS_recvfrom] = {SOCKET, OP_RECVFROM},
-    [SYS_recvmsg] = {SOCKET, OP_RECVMSG},
-    [SYS_recvmmsg] = {SOCKET, OP_RECVMMSG},
-    [SYS_shutdown] = {SOCKET, OP_SHUTDOWN},
-    [SYS_getsockopt] = {SOCKET, OP_GETSOCKOPT},
+    [SYS_socket] = {BY_NAME, OP_SOCKET},
+    [SYS_socketpair] = {BY_NAME, OP_SOCKETPAIR},
+    [SYS_bind] = {BY_NAME, OP_BIND},
+    [SYS_listen] = {BY_NAME, OP_LISTEN},
+    [SYS_accept] = {BY_NAME, OP_ACCEPT},
+    [SYS_accept4] = {BY_NAME, OP_ACCEPT4},
+    [SYS_connect] = {BY_NAME, OP_CONNECT},
+    [SYS_sendto] = {BY_NAME, OP_SENDTO},
+    [SYS_sendmsg] = {BY_NAME, OP_SENDMSG},
+    [SYS_sendmmsg] = {BY_NAME, OP_SENDMMSG},
+    [SYS_recvfrom] = {BY_NAME, OP_RECVFROM},
+    [SYS_recvmsg] = {BY_NAME, OP_RECVMSG},
+    [SYS_recvmmsg] = {BY_NAME, OP_RECVMMSG},
+    [SYS_shutdown] = {BY_NAME, OP_SHUTDOWN},
+    [SYS_getsockopt] = {BY_NAME, OP_GETSOCKOPT},
+    [SYS_execve] = {BY_NAME, OP_EXEC},
+    [SYS_wait4] = {BY_NAME, OP_WAIT},
+    [SYS_prctl] = {BY_NAME, OP_CHROOT},
+    [SYS_unshare] = {BY_NAME, OP_CHROOT},
+    [SYS_setns] = {BY_NAME, OP_CHROOT},
+    [SYS_clone] = {FORK, OP_CLONE},
+    [SYS_epoll_pwait] = {BLOCK, 0},
+    [SYS_epoll_pwait2] = {BLOCK, 0},
+    [SYS_ppoll] = {BLOCK, 0},
+    [SYS_pselect6] = {BLOCK, 0},
+    [SYS_nanosleep] = {BLOCK, 0},
+    [SYS_clock_nanosleep] = {BLOCK, 0},
     [SYS_io_uring_setup] = {IO_URING, OP_OPENAT},
     [SYS_io_setup] = {AIO, OP_OPENAT},
     [SYS_seccomp] = {SECCOMP, OP_FCNTL},
     [SYS_exit] = {EXIT, OP_EXIT},
     [SYS_exit_group] = {EXIT_GROUP, OP_EXIT},
+#ifdef SYS_fork
+    [SYS_fork] = {FORK, OP_FORK},
+    [SYS_epoll_wait] = {BLOCK, 0},
+    [SYS_poll] = {BLOCK, 0},
+    [SYS_select] = {BLOCK, 0},
+    [SYS_pause] = {BLOCK, 0},
+#endif
 #ifdef SYS_open /* what x86-64 has besides, and newer architectures do not */
     [SYS_open] = {OPEN, OP_OPEN},
     [SYS_creat] = {CREAT, OP_CREAT},
@@ -409,39 +435,52 @@ static void after_number(enum how how, const struct call *k, long r, int64_t res
     }
 }
 
-/* The socket family by its wrappers. They differ in one thing: they are cancellation points. */
-static long by_name(enum op op, long a, long b, long c, long d, long e, long f)
+/*
+ * Sockets, and what changes the process, by their wrappers. They differ from the bare call in one
+ * thing: those that wait are cancellation points.
+ */
+static long by_name(long number, long a, long b, long c, long d, long e, long f)
 {
     struct sockaddr *address = (struct sockaddr *)b;
-    switch (op) {
-    case OP_SOCKET:
+    switch (number) {
+    case SYS_socket:
         return socket((int)a, (int)b, (int)c);
-    case OP_SOCKETPAIR:
+    case SYS_socketpair:
         return socketpair((int)a, (int)b, (int)c, (int *)d);
-    case OP_BIND:
+    case SYS_bind:
         return bind((int)a, address, (socklen_t)c);
-    case OP_LISTEN:
+    case SYS_listen:
         return listen((int)a, (int)b);
-    case OP_ACCEPT:
+    case SYS_accept:
         return accept((int)a, address, (socklen_t *)c);
-    case OP_ACCEPT4:
+    case SYS_accept4:
         return accept4((int)a, address, (socklen_t *)c, (int)d);
-    case OP_CONNECT:
+    case SYS_connect:
         return connect((int)a, address, (socklen_t)c);
-    case OP_SENDTO:
+    case SYS_sendto:
         return sendto((int)a, (void *)b, (size_t)c, (int)d, (struct sockaddr *)e, (socklen_t)f);
-    case OP_SENDMSG:
+    case SYS_sendmsg:
         return sendmsg((int)a, (struct msghdr *)b, (int)c);
-    case OP_SENDMMSG:
+    case SYS_sendmmsg:
         return sendmmsg((int)a, (struct mmsghdr *)b, (unsigned)c, (int)d);
-    case OP_RECVFROM:
+    case SYS_recvfrom:
         return recvfrom((int)a, (void *)b, (size_t)c, (int)d, (struct sockaddr *)e, (socklen_t *)f);
-    case OP_RECVMSG:
+    case SYS_recvmsg:
         return recvmsg((int)a, (struct msghdr *)b, (int)c);
-    case OP_RECVMMSG:
+    case SYS_recvmmsg:
         return recvmmsg((int)a, (struct mmsghdr *)b, (unsigned)c, (int)d, (struct timespec *)e);
-    case OP_SHUTDOWN:
+    case SYS_shutdown:
         return shutdown((int)a, (int)b);
+    case SYS_execve:
+        return execve((const char *)a, (char **)b, (char **)c);
+    case SYS_wait4:
+        return wait4((pid_t)a, (int *)b, (int)c, (struct rusage *)d);
+    case SYS_prctl:
+        return prctl((int)a, b, c, d, e);
+    case SYS_unshare:
+        return unshare((int)a);
+    case SYS_setns:
+        return setns((int)a, (int)b);
     default:
         return getsockopt((int)a, (int)b, (int)c, (void *)d, (socklen_t *)e);
     }
@@ -461,6 +500,38 @@ static long with_seccomp(long (*real)(long, ...), struct lane *lane, long a, lon
     if (r != 0)
         hook_seccomp_failed(coming);
     return r;
+}
+
+/*
+ * fork by its number, and clone where it is a fork: a child with a copy of everything, on a copy of
+ * this stack. No atfork handler runs, so what ours would do is done here.
+ */
+static long forks(long (*real)(long, ...), enum op op, long number, long a, long b, long c, long d,
+                  long e)
+{
+    uint64_t start = ticks_now();
+    reporter_fork_begin();
+    long pid = real(number, a, b, c, d, e);
+    if (pid == 0) {
+        reporter_child();
+        return 0;
+    }
+    int error = errno;
+    reporter_fork_end();
+    struct lane *lane = pid > 0 ? hook_lane() : NULL;
+    if (lane && (hook_region->watch & WATCH_PROCESSES)) {
+        struct record r = {.type = RECORD_FORK,
+                           .op = (uint8_t)op,
+                           .kind = KIND_NONE,
+                           .start = start,
+                           .end = ticks_now(),
+                           .fd = -1,
+                           .result = pid};
+        record_write(hook_region, lane, &r, NULL, 0);
+        after_any(hook_region);
+    }
+    errno = error;
+    return pid;
 }
 
 /* A thread's own end. If it is the main thread's, the others still make the process. */
@@ -485,8 +556,13 @@ long syscall_watched(long number, long a, long b, long c, long d, long e, long f
         return real(number, a, b, c, d, e, f);
     INTERCEPT_LANE(real(number, a, b, c, d, e, f));
     switch (how) {
-    case SOCKET:
-        return by_name((enum op)what.op, a, b, c, d, e, f);
+    case BY_NAME:
+        return by_name(number, a, b, c, d, e, f);
+    case FORK:
+        return forks(real, (enum op)what.op, number, a, b, c, d, e);
+    case BLOCK:
+        before_blocking();
+        return real(number, a, b, c, d, e, f);
     case SECCOMP:
         return with_seccomp(real, lane, a, b, c);
     case EXIT_GROUP:
@@ -527,14 +603,8 @@ void *syscall_before_child(long number, long flags)
 {
     REAL(syscall)
     struct lane *lane = hook_lane();
-    int shared = 1;
-#ifdef SYS_fork
-    if (number == SYS_fork)
-        shared = 0;
-#endif
-    if (number == SYS_clone)
-        shared = (flags & CLONE_VM) && !(flags & CLONE_THREAD);
-    if (lane && shared)
+    /* a thread has a block of its own only if it has thread-local storage of its own */
+    if (lane && !(number == SYS_clone && (flags & (CLONE_THREAD | CLONE_SETTLS))))
         lane->attention |= LANE_VFORK;
     return (void *)real;
 }

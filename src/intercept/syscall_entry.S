@@ -4,6 +4,9 @@
  */
 #include <sys/syscall.h>
 
+#define CLONE_VM 0x100
+#define CLONE_VM_BIT 8
+
     .text
     .hidden syscall_watched
     .hidden syscall_before_child
@@ -17,13 +20,14 @@ syscall:
     endbr64
     cmpq $SYS_vfork, %rdi
     je 1f
-    cmpq $SYS_clone, %rdi
-    je 1f
     cmpq $SYS_clone3, %rdi
     je 1f
-    cmpq $SYS_fork, %rdi
-    je 1f
-    jmp syscall_watched
+    cmpq $SYS_clone, %rdi
+    jne syscall_watched
+    testl $CLONE_VM, %esi
+    jnz 1f
+    testq %rdx, %rdx
+    jz syscall_watched /* no stack of its own, no memory shared: a fork */
 1:
     pushq %rdi
     .cfi_adjust_cfa_offset 8
@@ -63,12 +67,13 @@ syscall:
 syscall:
     .cfi_startproc
     hint #34 /* bti c */
-    cmp x0, #SYS_clone
-    b.eq 1f
     mov x9, #SYS_clone3
     cmp x0, x9
     b.eq 1f
-    b syscall_watched
+    cmp x0, #SYS_clone
+    b.ne syscall_watched
+    tbnz x1, #CLONE_VM_BIT, 1f
+    cbz x2, syscall_watched /* no stack of its own, no memory shared: a fork */
 1:
     stp x29, x30, [sp, #-80]!
     .cfi_adjust_cfa_offset 80
@@ -92,4 +97,12 @@ syscall:
     .cfi_endproc
 #endif
     .size syscall, . - syscall
+#if defined(__x86_64__)
+/* Declares that this code keeps to indirect branch tracking and shadow stacks. */
+    .section .note.gnu.property, "a"
+    .p2align 3
+    .long 4, 16, 5
+    .asciz "GNU"
+    .long 0xc0000002, 4, 3, 0
+#endif
     .section .note.GNU-stack, "", %progbits
