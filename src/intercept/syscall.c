@@ -5,6 +5,7 @@
  */
 #include "intercept/file.h"
 #include "intercept/io.h"
+#include "intercept/syscall.h"
 #include "report/lifecycle.h"
 
 #include <linux/seccomp.h>
@@ -15,184 +16,6 @@
 #include <unistd.h>
 
 #include "report/lifecycle.h"
-
-enum how {
-    PASS,
-    COUNT, /* on a name: counted alone */
-    ON_FD, /* on descriptor a: counted alone */
-    READ,  /* (a, b, c) */
-    WRITE,
-    READV,
-    WRITEV,
-    OPEN,    /* (path, flags, mode) */
-    OPENAT,  /* (dirfd, path, flags, mode) */
-    OPENAT2, /* (dirfd, path, how) */
-    CREAT,   /* (path, mode) */
-    CLOSE,
-    CLOSE_RANGE,
-    DUP,
-    DUP_TO,
-    FCNTL,
-    PIPE,
-    EVENT, /* a new descriptor of no name; flags in b */
-    MEMFD,
-    ONE,     /* (path, extra) */
-    ONE_AT,  /* (dirfd, path, extra) */
-    TWO,     /* (path, path) */
-    TWO_AT,  /* (dirfd, path, dirfd, path, extra) */
-    LINK,    /* (text, path) */
-    LINK_AT, /* (text, dirfd, path) */
-    CHDIR,
-    FCHDIR,
-    MMAP,
-    SENDFILE, /* (out, in) */
-    SPLICE,   /* (in, offset, out) */
-    TEE,      /* (in, out) */
-    VMSPLICE,
-    BY_NAME, /* by the wrapper of the same name */
-    BLOCK,   /* waits: see block.c */
-    FORK,
-    IO_URING,
-    AIO,
-    SECCOMP,
-    EXIT,
-    EXIT_GROUP,
-};
-
-struct known {
-    uint8_t how, op;
-};
-
-enum { NUMBERS = 512 };
-
-/* clang-format off */
-static const struct known known[NUMBERS] = {
-    [SYS_read] = {READ, OP_READ},
-    [SYS_pread64] = {READ, OP_PREAD},
-    [SYS_readv] = {READV, OP_READV},
-    [SYS_preadv] = {READV, OP_PREADV},
-    [SYS_preadv2] = {READV, OP_PREADV2},
-    [SYS_write] = {WRITE, OP_WRITE},
-    [SYS_pwrite64] = {WRITE, OP_PWRITE},
-    [SYS_writev] = {WRITEV, OP_WRITEV},
-    [SYS_pwritev] = {WRITEV, OP_PWRITEV},
-    [SYS_pwritev2] = {WRITEV, OP_PWRITEV2},
-    [SYS_lseek] = {ON_FD, OP_LSEEK},
-    [SYS_openat] = {OPENAT, OP_OPENAT},
-    [SYS_openat2] = {OPENAT2, OP_OPENAT2},
-    [SYS_close] = {CLOSE, OP_CLOSE},
-    [SYS_close_range] = {CLOSE_RANGE, OP_CLOSE_RANGE},
-    [SYS_dup] = {DUP, OP_DUP},
-    [SYS_dup3] = {DUP_TO, OP_DUP3},
-    [SYS_fcntl] = {FCNTL, OP_FCNTL},
-    [SYS_pipe2] = {PIPE, OP_PIPE2},
-    [SYS_eventfd2] = {EVENT, OP_EVENTFD},
-    [SYS_epoll_create1] = {EVENT, OP_EPOLL_CREATE},
-    [SYS_timerfd_create] = {EVENT, OP_TIMERFD},
-    [SYS_inotify_init1] = {EVENT, OP_INOTIFY},
-    [SYS_signalfd4] = {EVENT, OP_SIGNALFD},
-    [SYS_memfd_create] = {MEMFD, OP_MEMFD},
-    [SYS_getdents64] = {ON_FD, OP_GETDENTS},
-    [SYS_fsync] = {ON_FD, OP_FSYNC},
-    [SYS_fdatasync] = {ON_FD, OP_FDATASYNC},
-    [SYS_sync_file_range] = {ON_FD, OP_SYNC_RANGE},
-    [SYS_fallocate] = {ON_FD, OP_FALLOCATE},
-    [SYS_ftruncate] = {ON_FD, OP_FTRUNCATE},
-    [SYS_fstat] = {ON_FD, OP_FSTAT},
-    [SYS_fstatfs] = {ON_FD, OP_FSTATFS},
-    [SYS_fchmod] = {ON_FD, OP_FCHMOD},
-    [SYS_fchown] = {ON_FD, OP_FCHOWN},
-    [SYS_newfstatat] = {COUNT, OP_FSTATAT},
-    [SYS_statx] = {COUNT, OP_STATX},
-    [SYS_statfs] = {COUNT, OP_STATFS},
-    [SYS_faccessat] = {COUNT, OP_FACCESSAT},
-    [SYS_faccessat2] = {COUNT, OP_FACCESSAT},
-    [SYS_readlinkat] = {COUNT, OP_READLINKAT},
-    [SYS_unlinkat] = {ONE_AT, OP_UNLINKAT},
-    [SYS_mkdirat] = {ONE_AT, OP_MKDIRAT},
-    [SYS_fchmodat] = {ONE_AT, OP_FCHMODAT},
-    [SYS_fchownat] = {ONE_AT, OP_FCHOWNAT},
-    [SYS_truncate] = {ONE, OP_TRUNCATE},
-#ifdef SYS_renameat
-    [SYS_renameat] = {TWO_AT, OP_RENAMEAT},
-#endif
-    [SYS_renameat2] = {TWO_AT, OP_RENAMEAT2},
-    [SYS_linkat] = {TWO_AT, OP_LINKAT},
-    [SYS_symlinkat] = {LINK_AT, OP_SYMLINKAT},
-    [SYS_chdir] = {CHDIR, OP_CHDIR},
-    [SYS_chroot] = {CHDIR, OP_CHROOT},
-    [SYS_fchdir] = {FCHDIR, OP_FCHDIR},
-    [SYS_mmap] = {MMAP, OP_MMAP},
-    [SYS_sendfile] = {SENDFILE, OP_SENDFILE},
-    [SYS_splice] = {SPLICE, OP_SPLICE},
-    [SYS_copy_file_range] = {SPLICE, OP_COPY_RANGE},
-    [SYS_tee] = {TEE, OP_TEE},
-    [SYS_vmsplice] = {VMSPLICE, OP_VMSPLICE},
-    [SYS_socket] = {BY_NAME, OP_SOCKET},
-    [SYS_socketpair] = {BY_NAME, OP_SOCKETPAIR},
-    [SYS_bind] = {BY_NAME, OP_BIND},
-    [SYS_listen] = {BY_NAME, OP_LISTEN},
-    [SYS_accept] = {BY_NAME, OP_ACCEPT},
-    [SYS_accept4] = {BY_NAME, OP_ACCEPT4},
-    [SYS_connect] = {BY_NAME, OP_CONNECT},
-    [SYS_sendto] = {BY_NAME, OP_SENDTO},
-    [SYS_sendmsg] = {BY_NAME, OP_SENDMSG},
-    [SYS_sendmmsg] = {BY_NAME, OP_SENDMMSG},
-    [SYS_recvfrom] = {BY_NAME, OP_RECVFROM},
-    [SYS_recvmsg] = {BY_NAME, OP_RECVMSG},
-    [SYS_recvmmsg] = {BY_NAME, OP_RECVMMSG},
-    [SYS_shutdown] = {BY_NAME, OP_SHUTDOWN},
-    [SYS_getsockopt] = {BY_NAME, OP_GETSOCKOPT},
-    [SYS_execve] = {BY_NAME, OP_EXEC},
-    [SYS_wait4] = {BY_NAME, OP_WAIT},
-    [SYS_prctl] = {BY_NAME, OP_CHROOT},
-    [SYS_unshare] = {BY_NAME, OP_CHROOT},
-    [SYS_setns] = {BY_NAME, OP_CHROOT},
-    [SYS_clone] = {FORK, OP_CLONE},
-    [SYS_epoll_pwait] = {BLOCK, 0},
-    [SYS_epoll_pwait2] = {BLOCK, 0},
-    [SYS_ppoll] = {BLOCK, 0},
-    [SYS_pselect6] = {BLOCK, 0},
-    [SYS_nanosleep] = {BLOCK, 0},
-    [SYS_clock_nanosleep] = {BLOCK, 0},
-    [SYS_io_uring_setup] = {IO_URING, OP_OPENAT},
-    [SYS_io_setup] = {AIO, OP_OPENAT},
-    [SYS_seccomp] = {SECCOMP, OP_FCNTL},
-    [SYS_exit] = {EXIT, OP_EXIT},
-    [SYS_exit_group] = {EXIT_GROUP, OP_EXIT},
-#ifdef SYS_fork
-    [SYS_fork] = {FORK, OP_FORK},
-    [SYS_epoll_wait] = {BLOCK, 0},
-    [SYS_poll] = {BLOCK, 0},
-    [SYS_select] = {BLOCK, 0},
-    [SYS_pause] = {BLOCK, 0},
-#endif
-#ifdef SYS_open /* what x86-64 has besides, and newer architectures do not */
-    [SYS_open] = {OPEN, OP_OPEN},
-    [SYS_creat] = {CREAT, OP_CREAT},
-    [SYS_dup2] = {DUP_TO, OP_DUP2},
-    [SYS_pipe] = {PIPE, OP_PIPE},
-    [SYS_eventfd] = {EVENT, OP_EVENTFD},
-    [SYS_epoll_create] = {EVENT, OP_EPOLL_CREATE},
-    [SYS_inotify_init] = {EVENT, OP_INOTIFY},
-    [SYS_signalfd] = {EVENT, OP_SIGNALFD},
-    [SYS_getdents] = {ON_FD, OP_GETDENTS},
-    [SYS_stat] = {COUNT, OP_STAT},
-    [SYS_lstat] = {COUNT, OP_LSTAT},
-    [SYS_access] = {COUNT, OP_ACCESS},
-    [SYS_readlink] = {COUNT, OP_READLINK},
-    [SYS_unlink] = {ONE, OP_UNLINK},
-    [SYS_rmdir] = {ONE, OP_RMDIR},
-    [SYS_mkdir] = {ONE, OP_MKDIR},
-    [SYS_chmod] = {ONE, OP_CHMOD},
-    [SYS_chown] = {ONE, OP_CHOWN},
-    [SYS_lchown] = {ONE, OP_LCHOWN},
-    [SYS_rename] = {TWO, OP_RENAME},
-    [SYS_link] = {TWO, OP_LINK},
-    [SYS_symlink] = {LINK, OP_SYMLINK},
-#endif
-};
-/* clang-format on */
 
 /* One call in progress. */
 struct call {
@@ -548,9 +371,9 @@ long syscall_watched(long number, long a, long b, long c, long d, long e, long f
 long syscall_watched(long number, long a, long b, long c, long d, long e, long f)
 {
     REAL(syscall)
-    struct known what = {PASS, 0};
-    if (likely((unsigned long)number < NUMBERS))
-        what = known[number];
+    struct syscall_known what = {PASS, 0};
+    if (likely((unsigned long)number < SYSCALL_NUMBERS))
+        what = syscall_known[number];
     enum how how = (enum how)what.how;
     if (likely(how == PASS) || (how == MMAP && (int)e < 0))
         return real(number, a, b, c, d, e, f);
@@ -566,7 +389,8 @@ long syscall_watched(long number, long a, long b, long c, long d, long e, long f
     case SECCOMP:
         return with_seccomp(real, lane, a, b, c);
     case EXIT_GROUP:
-        _exit((int)a);
+        reporter_end(OP_EXIT, (int)a);
+        return real(number, a);
     case EXIT:
         thread_exits(lane);
         return real(number, a);
