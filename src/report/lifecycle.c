@@ -14,6 +14,9 @@
 #include "os/sys.h"
 #include "report/diagnostics.h"
 
+/* A shell starts thousands of children: with a collector that hangs, each may wait that share. */
+enum { HURRIED_SHARE = 10 };
+
 struct life life;
 uint32_t reporter_wanted;
 
@@ -56,7 +59,8 @@ bool reporter_is_ours(void)
 /* When what ends the process must be done: set at its first step, the same for all later ones. */
 static uint64_t end_by(void)
 {
-    uint64_t none = 0, by = now_mono() + life.conf->exit_bound;
+    uint64_t none = 0;
+    uint64_t by = now_mono() + life.conf->exit_bound / (life.hurried ? HURRIED_SHARE : 1);
 
     if (__atomic_compare_exchange_n(&life.end_by, &none, by, false, __ATOMIC_SEQ_CST,
                                     __ATOMIC_SEQ_CST))
@@ -96,7 +100,9 @@ static void deliver_here(void *context)
 
     if (!life_build(1, 2))
         return;
-    reporter_pass(life.reporter, flags, *until, NULL);
+    size_t rest;
+    reporter_pass(life.reporter, flags, *until, &rest);
+    life.away = rest != 0;
     reporter_close_sinks(life.reporter, false);
 }
 
@@ -317,6 +323,7 @@ void reporter_child(void)
     life.answered = 0;
     life.keep_lines = 0;
     life.end_by = 0;
+    life.hurried = life.away;
     life.ended = 0;
     life.last = NULL;
     control_after_fork(&life.control, life.region->pid, now_unix());

@@ -6,7 +6,7 @@
 #include "report/lifecycle.h"
 #include "report/reporter.h"
 
-enum thread_state { THREAD_NONE, THREAD_STARTING, THREAD_RUNNING };
+enum thread_state { THREAD_NONE, THREAD_THERE };
 
 /* One to a process; a forked child has its copy, see reporter_child(). */
 struct life {

@@ -247,6 +247,7 @@ static uint64_t turn(void)
     uint32_t asked = __atomic_load_n(&life.asked, __ATOMIC_SEQ_CST);
     bool deliver = asked != life.answered || __atomic_load_n(&life.stop, __ATOMIC_SEQ_CST);
     unsigned flags = 0;
+    size_t rest;
     uint64_t now = now_mono(), due, deadline = now + SECOND;
 
     if (deliver) {
@@ -255,7 +256,8 @@ static uint64_t turn(void)
         uint64_t end_by = __atomic_load_n(&life.end_by, __ATOMIC_RELAXED);
         deadline = end_by ? end_by : now + life.conf->exit_bound;
     }
-    due = reporter_pass(life.reporter, flags, deadline, NULL);
+    due = reporter_pass(life.reporter, flags, deadline, &rest);
+    life.away = rest != 0;
     if (life.transient)
         reporter_close_sinks(life.reporter, false);
     if (deliver) {
@@ -322,6 +324,17 @@ static void count_thread(bool in)
     uncounted = 1;
 }
 
+/* There is none, or it can do nothing: a later blocking call tries again. */
+static void no_thread(void)
+{
+    life.try_again = now_mono() + SECOND;
+    __atomic_store_n(&life.state, THREAD_NONE, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&reporter_wanted, 1, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&life.answered, __atomic_load_n(&life.asked, __ATOMIC_SEQ_CST),
+                     __ATOMIC_SEQ_CST);
+    futex_wake_all(&life.answered);
+}
+
 static void *thread_main(void *unused)
 {
     int saved_stdout, saved_stderr;
@@ -339,6 +352,8 @@ static void *thread_main(void *unused)
         turn();
         /* The table, and with it every connection, ends with this thread. */
         reporter_close_sinks(life.reporter, true);
+    } else {
+        no_thread();
     }
     count_thread(true);
     return unused;
@@ -409,22 +424,21 @@ int thread_start(void)
 {
     uint32_t none = THREAD_NONE;
 
-    if (!__atomic_compare_exchange_n(&life.state, &none, THREAD_STARTING, false, __ATOMIC_SEQ_CST,
+    if (!__atomic_compare_exchange_n(&life.state, &none, THREAD_THERE, false, __ATOMIC_SEQ_CST,
                                      __ATOMIC_RELAXED))
         return 0;
     life.stop = 0;
     life.tid = 0;
+    __atomic_store_n(&reporter_wanted, 0, __ATOMIC_SEQ_CST);
     int r = create_thread();
-    __atomic_store_n(&life.state, r == 0 ? THREAD_RUNNING : THREAD_NONE, __ATOMIC_SEQ_CST);
     if (r != 0)
-        life.try_again = now_mono() + SECOND;
-    __atomic_store_n(&reporter_wanted, r == 0 ? 0 : 1, __ATOMIC_SEQ_CST);
+        no_thread();
     return r;
 }
 
 void thread_stop(void)
 {
-    if (__atomic_load_n(&life.state, __ATOMIC_SEQ_CST) != THREAD_RUNNING)
+    if (__atomic_load_n(&life.state, __ATOMIC_SEQ_CST) == THREAD_NONE)
         return;
     uint64_t until = now_mono() + life.conf->exit_bound;
     __atomic_store_n(&life.stop, 1, __ATOMIC_SEQ_CST);
