@@ -306,6 +306,7 @@ void reporter_child(void)
     struct lane *own = hook_self;
     region_after_fork(life.region, (uintptr_t)own > 1 ? own : NULL, (int32_t)sys(getpid),
                       (int32_t)sys(gettid));
+    fd_after_fork();
     /* A picture of a reporter at work is of no use: it is left where it is. */
     if (life.quiet && !life.inherited)
         life.inherited = life.reporter;

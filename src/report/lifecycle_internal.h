@@ -40,6 +40,8 @@ struct life {
 
     /* The end. */
     uint64_t end_by;   /* CLOCK_MONOTONIC ns; 0: not ending */
+    uint32_t away;     /* after the latest turn something was left that no sink would take */
+    uint32_t hurried;  /* our parent's sinks were away: no use in waiting long for them */
     uint32_t ended;    /* RECORD_EXIT was written */
     uint32_t handler;  /* the exit handler is registered */
     struct lane *last; /* the lane of the thread that ends the process */
