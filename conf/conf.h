@@ -6,8 +6,9 @@
  * reload) and the scope command. Memory comes from malloc, which inside libscope.so is our own heap
  * (os/heap.h). The only user of libyaml. Never prints: troubles are handed to the caller.
  *
- * Precedence, highest first: --set (SCOPE_SET), SCOPE_*, scope.yml, OTEL_*, defaults. A sink that
- * is named anywhere switches off the implicit one.
+ * Precedence, highest first: --set (SCOPE_SET), SCOPE_*, scope.yml, OTEL_CONFIG_FILE (which
+ * silences the other OTEL_*), OTEL_*, defaults. A sink that is named anywhere switches off the
+ * implicit one.
  */
 #ifndef SCOPE_CONF_CONF_H
 #define SCOPE_CONF_CONF_H
@@ -121,7 +122,8 @@ struct conf_input {
     char *const *sets;      /* --set KEY=VALUE, NULL-ended; NULL none */
     const char *executable; /* for processes.* and overrides; NULL: none are applied */
     char *const *arguments; /* argv, NULL-ended; may be NULL */
-    const char *user;       /* name of the effective user; NULL: looked up by number only */
+    const char
+        *user; /* name of the effective user; NULL: /etc/passwd is asked when a rule needs it */
     uint32_t uid;
 };
 

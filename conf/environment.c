@@ -1,5 +1,5 @@
 /*
- * The sources that are not files: OTEL_* and SCOPE_* variables and --set; and ${NAME} in files.
+ * SCOPE_* variables and --set; and ${NAME} in files.
  */
 #include "conf/internal.h"
 
@@ -16,140 +16,24 @@ const char *environment_get(const struct loader *l, const char *name, size_t len
     return NULL;
 }
 
-/* A source for one variable; its name is copied, because it outlives the environment. */
-static struct source variable_source(struct loader *l, const char *name, size_t length,
-                                     enum origin_kind kind)
+struct source environment_source(struct loader *l, const char *name, size_t length,
+                                 enum origin_kind kind)
 {
     const char *copy = pool_copy(&l->to->pool, name, length);
     return (struct source){.name = copy ? copy : "", .kind = (uint8_t)kind};
 }
 
-static void set_text_value(struct loader *l, const struct option *o, const char *text,
-                           const struct source *s)
+void conf_set_text(struct loader *l, const struct option *o, const char *text,
+                   const struct source *s)
 {
     struct node *n = node_of_text(l, o, text);
-    if (n)
-        conf_set(l, o, n, s);
-}
-
-/* ------------------------------------------------------------------ OTEL_* */
-
-static const char *trim_end(const char *from, char *end)
-{
-    while (end > from && (end[-1] == ' ' || end[-1] == '\t'))
-        *--end = 0;
-    return from;
-}
-
-static char *skip_space(char *text)
-{
-    while (*text == ' ' || *text == '\t')
-        text++;
-    return text;
-}
-
-/* One member k=v of OTEL_RESOURCE_ATTRIBUTES, NUL-ended. NULL: cannot be decoded (or no memory). */
-static struct node *decode_member(struct loader *l, char *item)
-{
-    char *key = skip_space(item), *equals = strchr(key, '=');
-    struct node *n = node_new(l, NODE_SCALAR);
-    if (!equals || !n)
-        return NULL;
-    *equals = 0;
-    char *value = skip_space(equals + 1);
-    trim_end(key, equals);
-    trim_end(value, value + strlen(value));
-    if (!value_percent_decode(key) || !value_percent_decode(value) || !*key)
-        return NULL;
-    n->key = key;
-    n->text = value;
-    return n;
-}
-
-/* All of it or nothing, as the specification has it. */
-static void otel_pairs(struct loader *l, const struct option *o, const char *text,
-                       const struct source *s)
-{
-    char *copy = pool_copy(&l->scratch, text, strlen(text));
-    struct node *map = node_new(l, NODE_MAPPING);
-    if (!copy || !map)
+    if (!n)
         return;
-    for (char *item = copy; item;) {
-        char *comma = strchr(item, ',');
-        if (comma)
-            *comma = 0;
-        struct node *n = decode_member(l, item);
-        if (!n) {
-            loader_trouble(
-                l, s->name, 0, 0,
-                "cannot be decoded from its character %u on, all of it is left out; "
-                "allowed: KEY=VALUE,KEY=VALUE with `,`, `=` and `%%` as %%2C, %%3D, %%25",
-                (unsigned)(item - copy) + 1);
-            return;
-        }
-        node_add(map, n);
-        item = comma ? comma + 1 : NULL;
+    if (l->place) {
+        n->line = l->place->line;
+        n->column = l->place->column;
     }
-    /* Of two members with one key the last counts. */
-    for (const struct node *n = map->first; n; n = n->next)
-        conf_set_pair(l, o, n->key, n->text, n, s);
-}
-
-static void otel_milliseconds(struct loader *l, const struct option *o, const char *text,
-                              const struct source *s)
-{
-    uint64_t value;
-    char duration[40];
-    if (strlen(text) > 20 || value_count(text, &value) != 0) {
-        loader_trouble(l, s->name, 0, 0,
-                       "\"%.60s\" is not a number; allowed: a whole number of milliseconds", text);
-        return;
-    }
-    snprintf(duration, sizeof(duration), "%sms", text);
-    set_text_value(l, o, duration, s);
-}
-
-static void otel_disables(struct loader *l, const struct option *o, const char *text,
-                          const struct source *s)
-{
-    if (value_same(text, "true"))
-        set_text_value(l, o, "false", s);
-    else if (!value_same(text, "false"))
-        loader_trouble(l, s->name, 0, 0, "\"%.60s\" is taken as false; allowed: true, false", text);
-}
-
-static void otel_set(struct loader *l, const struct option *o, const char *text)
-{
-    struct source s = variable_source(l, o->otel, strlen(o->otel), ORIGIN_OTEL);
-    switch (o->rule) {
-    case RULE_TEXT:
-        set_text_value(l, o, text, &s);
-        break;
-    case RULE_MILLISECONDS:
-        otel_milliseconds(l, o, text, &s);
-        break;
-    case RULE_DISABLES:
-        otel_disables(l, o, text, &s);
-        break;
-    default:
-        otel_pairs(l, o, text, &s);
-        break;
-    }
-}
-
-void environment_otel(struct loader *l)
-{
-    for (char *const *e = l->input->environ; e && *e; e++) {
-        if (strncmp(*e, "OTEL_", 5) != 0)
-            continue;
-        size_t length = strcspn(*e, "=");
-        if (!(*e)[length] || !(*e)[length + 1])
-            continue; /* empty is unset */
-        for (size_t i = 0; i < option_count; i++)
-            if (options[i].rule && strncmp(options[i].otel, *e, length) == 0 &&
-                !options[i].otel[length])
-                otel_set(l, &options[i], *e + length + 1);
-    }
+    conf_set(l, o, n, s);
 }
 
 /* ------------------------------------------------------------------ SCOPE_* */
@@ -168,7 +52,7 @@ static void unknown_variable(struct loader *l, const char *name, size_t length)
     if (!o || o->type == OPTION_SECTION || o->type == OPTION_CUSTOM)
         return;
     option_variable(o, variable);
-    struct source s = variable_source(l, name, length, ORIGIN_ENV);
+    struct source s = environment_source(l, name, length, ORIGIN_ENV);
     loader_trouble(l, s.name, 0, 0, "unknown variable; did you mean %s?", variable);
 }
 
@@ -185,11 +69,11 @@ static void scope_variable(struct loader *l, const char *name, size_t length, co
         unknown_variable(l, name, length);
         return;
     }
-    struct source s = variable_source(l, name, length, ORIGIN_ENV);
+    struct source s = environment_source(l, name, length, ORIGIN_ENV);
     if (is_tag)
         conf_set_pair(l, option_find(0, "tags"), s.name + sizeof(tag) - 1, text, &nowhere, &s);
     else
-        set_text_value(l, o, text, &s);
+        conf_set_text(l, o, text, &s);
 }
 
 void environment_scope(struct loader *l)
@@ -262,7 +146,7 @@ static void set_one(struct loader *l, const char *text, size_t length)
     if (o->type == OPTION_PAIRS && !*value)
         ((struct conf_pairs *)(void *)((char *)&l->to->conf + o->offset))->count = 0;
     else
-        set_text_value(l, o, value, &s);
+        conf_set_text(l, o, value, &s);
 }
 
 void environment_sets(struct loader *l)
@@ -292,7 +176,10 @@ static size_t name_length(const char *c)
 /* What one ${...} stands for; *end is moved behind it. NULL: malformed. */
 static const char *reference(const struct loader *l, const char **end, size_t *length)
 {
-    const char *name = *end + 2, *after = name + name_length(name), *close = strchr(after, '}');
+    const char *name = *end + 2;
+    if (strncmp(name, "env:", 4) == 0)
+        name += 4;
+    const char *after = name + name_length(name), *close = strchr(after, '}');
     if (after == name || !close || (after != close && strncmp(after, ":-", 2) != 0))
         return NULL;
     *end = close + 1;

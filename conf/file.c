@@ -271,6 +271,18 @@ static void unreadable(struct loader *l, const char *path, int error)
     loader_trouble(l, path, 0, 0, "cannot be read (error %d); it is not used", -error);
 }
 
+struct node *file_tree(struct loader *l, const char *path, const char *origin, bool ours)
+{
+    int fd = open_regular(l, path, ours);
+    if (fd < 0) {
+        unreadable(l, origin, fd);
+        return NULL;
+    }
+    struct node *tree = yaml_tree(l, fd, origin);
+    sys(close, fd);
+    return tree;
+}
+
 /* One place of the search order. True: the search ends here. */
 static bool try(struct loader *l, const char *folder, const char *rest, bool ours)
 {

@@ -152,6 +152,8 @@ struct loader {
     bool checking; /* scope config check: regular expressions are compiled */
     struct pool scratch;
     size_t nodes;
+    const struct node
+        *place; /* where in a file the text stands that is being set; NULL: not there */
 };
 
 /* Where values come from now. */
@@ -193,12 +195,23 @@ bool regex_wrong(const char *pattern, char *out, size_t size);
 int file_load(struct loader *l, const char *path);
 /* Finds the file to read as documented; applies it. (file.c) */
 void file_search(struct loader *l);
+/* The tree of a file that need not be scope.yml; NULL: none (reported) or empty. (file.c) */
+struct node *file_tree(struct loader *l, const char *path, const char *origin, bool ours);
+/* The name that /etc/passwd has for a user. (user.c) */
+bool user_name(uint32_t uid, char *out, size_t size);
 /* The variables. (environment.c) */
 const char *environment_get(const struct loader *l, const char *name, size_t length);
-void environment_otel(struct loader *l);
+void environment_otel(struct loader *l); /* and OTEL_CONFIG_FILE (otel.c) */
 void environment_scope(struct loader *l);
 void environment_sets(struct loader *l);
-/* ${NAME}, ${NAME:-default}, $$ of text, expanded. NULL: malformed (reported). (environment.c) */
+/* A source for one variable; its name is copied, because it outlives the environment. */
+struct source environment_source(struct loader *l, const char *name, size_t length,
+                                 enum origin_kind kind);
+/* Takes a text as a variable or --set has it. */
+void conf_set_text(struct loader *l, const struct option *o, const char *text,
+                   const struct source *s);
+/* ${NAME}, ${env:NAME}, ${NAME:-default}, $$ of text, expanded. NULL: malformed (reported).
+ * (environment.c) */
 const char *environment_expand(struct loader *l, const char *text, const struct node *n,
                                const struct source *s);
 

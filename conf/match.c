@@ -116,10 +116,19 @@ static bool argument_is(const char *pattern, char *const *arguments)
     return false;
 }
 
+static bool is_number(const char *text)
+{
+    return text[strspn(text, "0123456789")] == 0;
+}
+
+/* The name is looked up only where a rule asks for one. */
 static bool user_is(const char *pattern, const struct conf_input *input)
 {
-    char number[16];
-    if (input->user && conf_glob(pattern, input->user))
+    char number[16], name[64];
+    const char *user = input->user;
+    if (!user && !is_number(pattern) && user_name(input->uid, name, sizeof(name)))
+        user = name;
+    if (user && conf_glob(pattern, user))
         return true;
     snprintf(number, sizeof(number), "%u", input->uid);
     return conf_glob(pattern, number);

@@ -110,8 +110,9 @@ static const char reference_head[] =
     "   `KEY=VALUE` to a line; the last one counts);\n"
     "2. variables `SCOPE_...`, and `SCOPE_TAG_name` for one tag;\n"
     "3. `scope.yml`: its `custom` items that match, the last one first, then the rest;\n"
-    "4. OpenTelemetry's variables `OTEL_...`;\n"
-    "5. the defaults.\n"
+    "4. the file that `OTEL_CONFIG_FILE` names, which silences the other `OTEL_...`;\n"
+    "5. OpenTelemetry's variables `OTEL_...`;\n"
+    "6. the defaults.\n"
     "\n"
     "`tags` and `resource.attributes` are merged key by key; all other lists replace each other.\n"
     "An empty variable is not set. A sink that is named anywhere switches off the implicit one.\n"
@@ -152,7 +153,9 @@ static const char reference_head[] =
     "- **glob**: `*` is any run of characters, slashes too; `?` is any one.\n"
     "- **regular expression**: PCRE2, found anywhere in the text unless anchored.\n"
     "- **rule** (about processes): a glob on the executable, or a mapping with `executable`,\n"
-    "  `argument`, `user`, of which all that are given must match.\n"
+    "  `argument`, `user`, of which all that are given must match. A user is a number or a name "
+    "in\n"
+    "  `/etc/passwd`; those that only a directory service knows have just a number.\n"
     "- **lists** in variables and `--set` have `,` between the items (`\\,` is a comma in one), "
     "`[]`\n"
     "  is the empty list; pairs are `name=value`; a rule is a glob or\n"
@@ -180,7 +183,11 @@ static const char reference_head[] =
     "Read as the specification has it: empty is unset, durations are whole milliseconds, and\n"
     "`OTEL_RESOURCE_ATTRIBUTES` that cannot be decoded is left out whole. `OTEL_SERVICE_NAME` "
     "beats\n"
-    "`service.name` in it. The table names the ones that are read.\n";
+    "`service.name` in it. The table names the ones that are read. Of the declarative file (an\n"
+    "absolute path, `file_format` 1.x) these are taken: `disabled`, `resource.attributes` and\n"
+    "`attributes_list`, the `interval` of the first periodic reader of `meter_provider`, the\n"
+    "`schedule_delay` of the first batch processor of `logger_provider`; `${NAME}`,\n"
+    "`${env:NAME}` and `${NAME:-text}` are replaced.\n";
 
 /* A cell of a table: its bars are escaped. */
 static void write_cell(FILE *out, const char *text)

@@ -157,6 +157,7 @@ struct node *yaml_tree(struct loader *l, int fd, const char *origin)
 {
     struct reading r = {.l = l, .origin = origin, .fd = fd};
     yaml_parser_t parser;
+    l->nodes = 0;
     if (!yaml_parser_initialize(&parser)) {
         l->scratch.failed = true;
         return NULL;

@@ -1,6 +1,6 @@
 /*
- * Fuzzes scope.yml: any bytes load, check and print; what is printed loads again without a
- * complaint.
+ * Fuzzes scope.yml and the declarative file: any bytes load, check and print; what is printed loads
+ * again without a complaint.
  */
 #include <stdint.h>
 #include <stdio.h>
@@ -31,12 +31,14 @@ static int file_of(const void *data, size_t size, char *path)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static char *const environ_[] = {(char *)"A=b", (char *)"HOME=/nonexistent", NULL};
     static char *const arguments[] = {(char *)"nginx", (char *)"-x", NULL};
-    char path[40], again[40], *printed = NULL;
+    char path[40], again[40], declarative[60], *printed = NULL;
+    char *environ_[] = {(char *)"A=b", declarative, NULL};
     size_t length;
     unsigned troubles = 0;
     int fd = file_of(data, size, path);
+    /* The same bytes as OpenTelemetry's declarative file. */
+    sprintf(declarative, "OTEL_CONFIG_FILE=%s", path);
     struct conf_input input = {.environ = environ_,
                                .file = path,
                                .executable = "/usr/bin/nginx",
@@ -44,7 +46,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                .user = "www-data",
                                .uid = 33};
     struct conf *conf = conf_load(&input, count, &troubles);
-    if (!conf || troubles > 100)
+    if (!conf || troubles > 200)
         abort();
     conf_observes(conf, &input);
     if (conf_check(path, count, &troubles) < 0)
@@ -57,6 +59,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (conf_check(again, count, &troubles) != 0 && length < 1 << 20) {
         /* Expressions that do not compile are found by the check alone. */
         input.file = again;
+        input.environ = NULL;
         troubles = 0;
         struct conf *reloaded = conf_load(&input, count, &troubles);
         conf_free(reloaded);

@@ -34,7 +34,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         variables[count++] = at;
     variables[count++] = (char *)"SCOPE_CONFIG=/dev/null"; /* nothing of this machine */
     variables[count] = NULL;
-    if (memmem(text, prefix + size, "SCOPE_CONFIG", 12) == NULL) {
+    if (!memmem(text, prefix + size, "SCOPE_CONFIG", 12) &&
+        !memmem(text, prefix + size, "OTEL_CONFIG_FILE", 16)) {
         struct conf_input input = {.environ = variables, .executable = "/bin/x"};
         struct conf *conf = conf_load(&input, check, NULL);
         if (!conf)

@@ -4,6 +4,7 @@
 #include "test_conf.h"
 
 #include <errno.h>
+#include <pwd.h>
 #include <sys/stat.h>
 
 static void sizes_and_durations(void **state)
@@ -409,6 +410,62 @@ static void otel_undecodable(void **state)
     }
 }
 
+static void otel_file(void **state)
+{
+    (void)state;
+    static const char yaml[] =
+        "file_format: \"1.0\"\ndisabled: ${OFF:-false}\n"
+        "resource:\n  attributes:\n  - {name: service.name, value: '${env:NAME}'}\n"
+        "  - {name: a, value: 1, type: int}\n  - {name: l, value: [x]}\n  - x\n"
+        "  attributes_list: a=weak,b=2%2C\n"
+        "tracer_provider: {processors: []}\n"
+        "meter_provider:\n  readers:\n  - pull: {}\n  - periodic: {interval: 5000}\n"
+        "logger_provider:\n  processors:\n  - batch: {schedule_delay: soon}\n";
+    struct reported r;
+    char variable[100], *path = temporary_file(yaml, sizeof(yaml) - 1);
+    snprintf(variable, sizeof(variable), "OTEL_CONFIG_FILE=%s", path);
+    char *const environment[] = {(char *)"OTEL_BLRP_SCHEDULE_DELAY=20", (char *)"NAME=named",
+                                 (char *)"OTEL_RESOURCE_ATTRIBUTES=c=3", variable, NULL};
+    struct conf *c = load_with(environment, NULL, &r);
+    assert_string_equal(c->service_name, "named");
+    assert_int_equal(c->attributes.count, 2);
+    assert_string_equal(c->attributes.items[0].key, "a");
+    assert_string_equal(c->attributes.items[0].value, "1");
+    assert_string_equal(c->attributes.items[1].value, "2,");
+    assert_int_equal(c->metrics_interval, 5000000000u);
+    assert_int_equal(c->events_interval, 1000000000u); /* the variable is silenced */
+    assert_true(c->enabled);
+    assert_non_null(strstr(r.all, ":17:29: \"soon\" is not a number; allowed: a whole number of "
+                                  "milliseconds\n"));
+    assert_int_equal(r.count, 1);
+    conf_free(c);
+    /* scope.yml is stronger. */
+    c = load_text("metrics: {interval: 7s}", (struct conf_input){.environ = environment}, &r);
+    assert_int_equal(c->metrics_interval, 7000000000u);
+    assert_string_equal(c->service_name, "named");
+    conf_free(c);
+    unlink(path);
+    free(path);
+    /* Also one that cannot be read silences the variables. */
+    c = load_with(environment, NULL, &r);
+    assert_int_equal(r.count, 1);
+    assert_non_null(strstr(r.all, "does not exist"));
+    assert_int_equal(c->attributes.count, 0);
+    conf_free(c);
+    c = load_with(ENVIRONMENT((char *)"OTEL_CONFIG_FILE=x.yml"), NULL, &r);
+    assert_string_equal(r.all,
+                        "OTEL_CONFIG_FILE:0:0: \"x.yml\" is not used; allowed: an absolute path\n");
+    conf_free(c);
+    path = temporary_file("disabled: true", 14);
+    snprintf(variable, sizeof(variable), "OTEL_CONFIG_FILE=%s", path);
+    c = load_with(ENVIRONMENT(variable), NULL, &r);
+    assert_non_null(strstr(r.all, ":1:1: file_format is not 1.x; nothing of this file is used\n"));
+    assert_true(c->enabled);
+    conf_free(c);
+    unlink(path);
+    free(path);
+}
+
 static void privileged(void **state)
 {
     (void)state;
@@ -595,6 +652,21 @@ static void include_and_exclude(void **state)
     assert_true(observed(rules, "/usr/bin/perl", python, NULL, 1000));
     assert_true(observed(rules, "/usr/bin/perl", python, "www-data", 33));
     assert_false(observed(rules, "/usr/bin/python3", python, "mallory", 1000));
+    /* Without a name from the caller, /etc/passwd has it. */
+    assert_true(observed("processes: {include: [{user: ro?t}]}", "/bin/x", NULL, NULL, 0));
+    assert_false(observed("processes: {include: [{user: root}]}", "/bin/x", NULL, NULL, 54321));
+    struct passwd *last = NULL;
+    setpwent();
+    for (struct passwd *p; (p = getpwent());) { /* every one of them, also at a buffer's end */
+        char rule[200];
+        uint32_t uid = p->pw_uid;
+        snprintf(rule, sizeof(rule), "processes: {include: [{user: '%s'}]}", p->pw_name);
+        last = p;
+        if (strcmp(getpwuid(uid)->pw_name, p->pw_name) == 0)
+            assert_true(observed(rule, "/bin/x", NULL, NULL, uid));
+    }
+    assert_non_null(last);
+    endpwent();
 }
 
 int main(void)
@@ -609,6 +681,7 @@ int main(void)
         cmocka_unit_test(addresses),
         cmocka_unit_test(otel),
         cmocka_unit_test(otel_undecodable),
+        cmocka_unit_test(otel_file),
         cmocka_unit_test(privileged),
         cmocka_unit_test(search_order),
         cmocka_unit_test(odd_files),
