@@ -51,6 +51,7 @@ enum {
     FD_NONBLOCK = 1u << 21,
     FD_IGNORED = 1u << 22, /* not the program's own doing: counted nowhere */
     FD_PEER_HEARD = 1u << 24, /* RECORD_PEER was written for what came in; FD_PEER_SAID: went out */
+    FD_INHERITED = 1u << 25, /* open in the parent at the fork; not met yet in this process */
     FD_READ_END = 1u << 23, /* the end of a pipe that is read */
 };
 
@@ -79,6 +80,12 @@ fd_entry fd_opened(struct region_head *region, int fd, enum kind kind, uint32_t 
  */
 fd_entry fd_closing(int fd);
 void fd_reopened(int fd, fd_entry was);
+
+/*
+ * A forked child: what the parent knew of its descriptors is in the parent's reporter. Each is to be
+ * met again at its first use (hook_fd): FD_OPEN gives way to FD_INHERITED, kind and flags stay.
+ */
+void fd_after_fork(void);
 
 /* One more than the highest number that fd_opened was given: tables are scanned no further. */
 unsigned fd_high(void);

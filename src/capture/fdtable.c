@@ -43,7 +43,7 @@ fd_entry fd_closing(int fd)
 {
     if ((unsigned)fd >= FD_TABLE_SIZE || !fd_table)
         return 0;
-    return __atomic_fetch_and(&fd_table[fd], ~(uint64_t)FD_OPEN, __ATOMIC_ACQ_REL);
+    return __atomic_fetch_and(&fd_table[fd], ~(uint64_t)(FD_OPEN | FD_INHERITED), __ATOMIC_ACQ_REL);
 }
 
 /* Clears and sets bits in the word of this life of fd. */
@@ -58,9 +58,19 @@ static void change(int fd, uint32_t generation, uint32_t clear, uint32_t set)
         ;
 }
 
+void fd_after_fork(void)
+{
+    for (unsigned fd = 0, end = fd_high(); fd_table && fd < end; fd++) {
+        uint64_t was = __atomic_load_n(&fd_table[fd], __ATOMIC_RELAXED);
+        if (was & FD_OPEN)
+            __atomic_store_n(&fd_table[fd], (was & ~(uint64_t)FD_OPEN) | FD_INHERITED,
+                             __ATOMIC_RELAXED);
+    }
+}
+
 void fd_reopened(int fd, fd_entry was)
 {
-    change(fd, FD_GENERATION(was), 0, (uint32_t)was & FD_OPEN);
+    change(fd, FD_GENERATION(was), 0, (uint32_t)was & (FD_OPEN | FD_INHERITED));
 }
 
 void fd_change(int fd, uint32_t generation, uint32_t set, uint32_t clear)

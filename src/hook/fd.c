@@ -17,6 +17,9 @@
 /* Higher inherited numbers are rare, and met when they are used: listing /proc/self/fd costs 30 us.
  */
 enum { INHERITED = 10, PATH_SIZE = 512 };
+
+/* What a forked child goes on knowing of a descriptor that the parent opened. */
+enum { KEPT_FLAGS = FD_LOG | FD_DNS | FD_JOURNAL | FD_SERVER | FD_ENDED | FD_BINARY | FD_READ_END };
 enum { MEMORY_MAJOR = 1, NULL_MINOR = 3, TTY_MAJOR = 4, PTS_FIRST = 136, PTS_LAST = 143 };
 
 /* What was found out about one descriptor. */
@@ -165,6 +168,8 @@ static fd_entry meet(struct region_head *region, struct lane *lane, int fd)
     fd_entry before = fd_get(fd);
     if (!look(region, fd, &s))
         return before;
+    if (before & FD_INHERITED)
+        s.flags |= (uint32_t)before & KEPT_FLAGS;
     if (fd_get(fd) != before)
         return fd_get(fd); /* another thread has met it, or it has had a new life since */
     fd_entry entry = fd_opened(region, fd, s.kind, s.flags);
@@ -176,6 +181,7 @@ static fd_entry meet(struct region_head *region, struct lane *lane, int fd)
                        .end = now,
                        .fd = fd,
                        .generation = FD_GENERATION(entry),
+                       .flags = s.flags & FD_SERVER ? RECORD_SERVER : 0,
                        .a = s.device};
     struct piece piece = {s.is_socket ? (const void *)&s.addresses : s.path,
                           s.is_socket ? (uint32_t)sizeof(s.addresses) : s.path_length};
