@@ -198,6 +198,8 @@ static void status_flags(int fd, fd_entry entry, int flags)
 void after_fcntl(struct lane *lane, int fd, fd_entry entry, int command, long argument,
                  uint64_t start, int64_t result)
 {
+    if (unlikely(!(entry & FD_OPEN)))
+        entry = result == -EBADF ? KIND_UNKNOWN : hook_fd(lane, fd);
     if (command == F_DUPFD || command == F_DUPFD_CLOEXEC) {
         after_dup(lane, OP_FCNTL, fd, entry, 0, start, result);
         return;
@@ -207,7 +209,11 @@ void after_fcntl(struct lane *lane, int fd, fd_entry entry, int command, long ar
     after_fd(lane, OP_FCNTL, fd, entry, start, result);
 }
 
-/* The third argument is a number, a pointer or nothing; as one word it is passed on in any case. */
+/*
+ * The third argument is a number, a pointer or nothing; as one word it is passed on in any case. A
+ * number that was never met is asked about afterwards, if it was open at all: programs try them
+ * all.
+ */
 #define FCNTL(name)                                                            \
     EXPORT int name(int fd, int command, ...)                                  \
     {                                                                          \
@@ -217,7 +223,7 @@ void after_fcntl(struct lane *lane, int fd, fd_entry entry, int command, long ar
         va_end(list);                                                          \
         REAL(name)                                                             \
         INTERCEPT_LANE(real(fd, command, argument));                           \
-        fd_entry entry = entry_of(lane, fd);                                   \
+        fd_entry entry = fd_get(fd);                                           \
         uint64_t start = ticks_now();                                          \
         int r = real(fd, command, argument);                                   \
         after_fcntl(lane, fd, entry, command, argument, start, with_errno(r)); \
