@@ -6,10 +6,10 @@
 
 #include <fcntl.h>
 #include <link.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "os/heap.h"
 #include "os/sys.h"
 
 enum {
@@ -119,7 +119,7 @@ static size_t others(const char *value, char *out, bool *found)
 
 static char *copy(const char *text, size_t length)
 {
-    char *p = malloc(length + 1);
+    char *p = heap_alloc(length + 1);
 
     if (p) {
         memcpy(p, text, length);
@@ -138,7 +138,7 @@ static void take_out_of_environ(void)
             continue;
         }
         size_t n = others(*e + PRELOAD_LENGTH, NULL, &found);
-        char *left = found && n ? malloc(PRELOAD_LENGTH + n + 1) : NULL;
+        char *left = found && n ? heap_alloc(PRELOAD_LENGTH + n + 1) : NULL;
         if (left) {
             memcpy(left, PRELOAD, PRELOAD_LENGTH);
             others(*e + PRELOAD_LENGTH, left + PRELOAD_LENGTH, &found);
