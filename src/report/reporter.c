@@ -245,8 +245,8 @@ uint64_t reporter_pass(struct reporter *r, unsigned flags, uint64_t deadline, si
     r->insist = final;
     if (metrics && !final && reporter_sweep)
         reporter_sweep();
-    /* At the end nobody needs the chunks back: a barrier would only cost time. */
-    drain_run(r->drain, (logs && !final) || drain_is_tight(r->drain), take_record, r);
+    /* With `reclaim` the lanes' own totals of descriptors come too: at the end they must. */
+    drain_run(r->drain, logs || drain_is_tight(r->drain), take_record, r);
     if (logs) {
         refill_log_budget(r);
         r->next_logs = next_time(r->next_logs, conf->events_interval, now);

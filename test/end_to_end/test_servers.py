@@ -85,8 +85,17 @@ def test_nginx(mode, sendfile, tmp_path):
     assert not recording.drops()
 
 
-def test_apache(tmp_path):
+def open_directory(request, name):
+    """A directory that other users may enter, as pytest's own may not."""
+    place = pathlib.Path(tempfile.mkdtemp(prefix=f"scope-{name}-"))
+    request.addfinalizer(lambda: shutil.rmtree(place))
+    place.chmod(0o755)
+    return place
+
+
+def test_apache(request):
     need("apache2")
+    tmp_path = open_directory(request, "apache")
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "page").write_bytes(b"p" * 5000)
     port, to = free_port(), tmp_path / "telemetry.ndjson"
@@ -104,7 +113,7 @@ ErrorLog {tmp_path}/error.log
 LogFormat "%h %r %>s %b" plain
 CustomLog {tmp_path}/access.log plain
 Mutex file:{tmp_path}
-User {pwd.getpwuid(os.geteuid()).pw_name}
+User {'www-data' if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name}
 <Directory {tmp_path}/site>
 Require all granted
 </Directory>
@@ -148,11 +157,8 @@ def test_postgres(request):
         pytest.skip("postgresql is not installed, or this is not root (it runs as the user postgres)")
     bin_dir = binaries[-1].parent
     user = pwd.getpwnam("postgres")
-    # pytest's own directory is closed to other users.
-    place = pathlib.Path(tempfile.mkdtemp(prefix="scope-postgres-"))
-    request.addfinalizer(lambda: shutil.rmtree(place))
+    place = open_directory(request, "postgres")
     data, to = place / "data", place / "out"
-    place.chmod(0o755)
     for path in (data, to):
         path.mkdir()
         os.chown(path, user.pw_uid, user.pw_gid)
