@@ -14,7 +14,8 @@ enum option_type {
     OPTION_CUSTOM,  /* overrides for some processes */
     OPTION_BOOL,
     OPTION_COUNT,    /* uint32_t */
-    OPTION_SIZE,     /* uint64_t, or uint32_t if `small`: bytes */
+    OPTION_SIZE,     /* uint64_t, bytes */
+    OPTION_SIZE32,   /* uint32_t, bytes */
     OPTION_DURATION, /* uint64_t, nanoseconds */
     OPTION_CHOICE,   /* an enum: the index in `names` */
     OPTION_TEXT,
@@ -46,14 +47,14 @@ enum default_list { LIST_NONE, LIST_LEFT_ALONE, LIST_LOG_FILES, LIST_STATSD_TAGS
 struct option {
     char key[32];
     char otel[32];
-    char names[32];             /* of a choice, '|' between them */
-    char example[24];           /* for scope.yml where the default is empty */
-    uint64_t number, low, high; /* default and range; lists: high is bytes at most, 0 any */
+    char names[32];   /* of a choice, '|' between them */
+    char example[24]; /* for scope.yml where the default is empty */
+    uint64_t number, low,
+        high; /* default and range; of lists: enum default_list, and bytes at most in high, 0 any */
     uint16_t offset, count_offset;
-    uint8_t type, rule, list;
-    bool small; /* a size in uint32_t */
-    bool empty; /* an empty text is kept, not NULL */
+    uint8_t type, rule;
 };
+enum { EMPTY_KEPT = 1 }; /* the `number` of a text that is "" and not NULL when it is empty */
 
 enum { OPTIONS_MAX = 128 };
 extern const struct option options[];

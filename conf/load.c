@@ -32,14 +32,23 @@ void loader_trouble(struct loader *l, const char *origin, unsigned line, unsigne
     l->report(l->context, &(struct conf_trouble){origin, line, column, text});
 }
 
-static void *member(struct loader *l, const struct option *o)
-{
-    return (char *)&l->to->conf + o->offset;
-}
+/* What the defaults need of the table, in a tenth of its memory: a process's start reads it cold.
+ */
+#define OPTION(name, kind, member, value, help, ...) \
+    {.number = (value), .offset = offsetof(struct conf, member), .type = OPTION_##kind},
+static const struct initial {
+    uint64_t number;
+    uint16_t offset;
+    uint8_t type;
+} initials[] = {
+#include "conf/options.def"
+};
+#undef OPTION
 
 /* A list of the default's items; they stay where they are, in the library's own text. */
 static void set_default_items(struct loader *l, const struct option *o)
 {
+    char *at = (char *)&l->to->conf + o->offset;
     size_t count = 0;
     const char *first = option_items(o);
     for (const char *item = first; *item; item += strlen(item) + 1)
@@ -48,43 +57,47 @@ static void set_default_items(struct loader *l, const struct option *o)
         struct conf_match *items = pool_take(&l->to->pool, count * sizeof(*items));
         for (size_t i = 0; items && i < count; i++, first += strlen(first) + 1)
             items[i].executable = (char *)first;
-        *(struct conf_match **)member(l, o) = items;
+        *(struct conf_match **)(void *)at = items;
         *(size_t *)(void *)((char *)&l->to->conf + o->count_offset) = count;
     } else {
         char **items = pool_take(&l->to->pool, count * sizeof(*items));
         for (size_t i = 0; items && i < count; i++, first += strlen(first) + 1)
             items[i] = (char *)first;
-        *(struct conf_list *)member(l, o) = (struct conf_list){items, count};
+        *(struct conf_list *)(void *)at = (struct conf_list){items, count};
     }
 }
 
-static void set_default(struct loader *l, const struct option *o)
+static void set_default(struct loader *l, size_t index)
 {
-    switch (o->type) {
+    const struct initial *d = &initials[index];
+    void *at = (char *)&l->to->conf + d->offset;
+    switch (d->type) {
     case OPTION_SECTION:
     case OPTION_CUSTOM:
         break;
     case OPTION_BOOL:
-        *(bool *)member(l, o) = o->number != 0;
+        *(bool *)at = d->number != 0;
         break;
     case OPTION_CHOICE:
-        *(unsigned *)member(l, o) = (unsigned)o->number;
+        *(unsigned *)at = (unsigned)d->number;
         break;
     case OPTION_COUNT:
-        *(uint32_t *)member(l, o) = (uint32_t)o->number;
+    case OPTION_SIZE32:
+        *(uint32_t *)at = (uint32_t)d->number;
         break;
     case OPTION_SIZE:
     case OPTION_DURATION:
-        if (o->small)
-            *(uint32_t *)member(l, o) = (uint32_t)o->number;
-        else
-            *(uint64_t *)member(l, o) = o->number;
+        *(uint64_t *)at = d->number;
+        break;
+    case OPTION_TEXT:
+    case OPTION_PATH:
+    case OPTION_URL:
+        if (d->number == EMPTY_KEPT)
+            *(char **)at = (char *)"";
         break;
     default:
-        if (o->list)
-            set_default_items(l, o);
-        else if (o->empty)
-            *(char **)member(l, o) = (char *)"";
+        if (d->number != LIST_NONE)
+            set_default_items(l, &options[index]);
         break;
     }
 }
@@ -99,8 +112,8 @@ bool loader_begin(struct loader *l, const struct conf_input *input, conf_report 
     l->to->conf.origins = l->to;
     l->to->pool.at = l->to->first;
     l->to->pool.end = l->to->first + sizeof(l->to->first);
-    for (size_t i = 0; i < option_count; i++)
-        set_default(l, &options[i]);
+    for (size_t i = 0; i < sizeof(initials) / sizeof(initials[0]); i++)
+        set_default(l, i);
     return true;
 }
 
@@ -111,12 +124,11 @@ bool loader_begin(struct loader *l, const struct conf_input *input, conf_report 
 static void settle_service_name(struct loader *l)
 {
     struct conf *conf = &l->to->conf;
-    const struct option *service_name = option_find(0, "resource.service_name");
     struct conf_pairs *pairs = &conf->attributes;
     for (size_t i = 0; i < pairs->count; i++) {
         if (strcmp(pairs->items[i].key, "service.name") != 0)
             continue;
-        struct origin *name = origin_note(l->to, service_name);
+        struct origin *name = origin_note(l->to, option_find(0, "resource.service_name"));
         if (name && l->to->attribute_origins[i].kind > name->kind) {
             conf->service_name = pairs->items[i].value;
             *name = l->to->attribute_origins[i];

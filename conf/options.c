@@ -6,8 +6,12 @@
 #include <stdio.h>
 #include <string.h>
 
-#define OPTION(name, kind, member, help, ...) \
-    {.key = name, .type = OPTION_##kind, .offset = offsetof(struct conf, member), __VA_ARGS__},
+#define OPTION(name, kind, member, value, help, ...) \
+    {.key = name,                                    \
+     .type = OPTION_##kind,                          \
+     .offset = offsetof(struct conf, member),        \
+     .number = (value),                              \
+     __VA_ARGS__},
 const struct option options[] = {
 #include "conf/options.def"
 };
@@ -38,7 +42,7 @@ static const char statsd_tags[] = "service.name\0service.version\0deployment.env
 
 const char *option_items(const struct option *o)
 {
-    switch (o->list) {
+    switch (o->type >= OPTION_LIST ? o->number : LIST_NONE) {
     case LIST_LEFT_ALONE:
         return left_alone;
     case LIST_LOG_FILES:
@@ -176,6 +180,7 @@ void option_allowed(const struct option *o, char *out, size_t size)
                  (unsigned long long)o->high);
         break;
     case OPTION_SIZE:
+    case OPTION_SIZE32:
         value_format_size(o->low, low);
         value_format_size(o->high, high);
         snprintf(out, size, "a size such as 4MiB or 64k, from %s to %s", low, high);

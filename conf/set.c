@@ -84,6 +84,7 @@ static const char *read_number(const struct option *o, const char *text, uint64_
         r = value_count(text, value);
         return range_wrong(o, r, *value, "is not a whole number");
     case OPTION_SIZE:
+    case OPTION_SIZE32:
         r = conf_parse_size(text, value);
         return range_wrong(o, r, *value, "is not a size");
     case OPTION_DURATION:
@@ -113,7 +114,7 @@ static void store_number(const struct loader *l, const struct option *o, uint64_
         *(bool *)to = value != 0;
     else if (o->type == OPTION_CHOICE)
         *(unsigned *)to = (unsigned)value;
-    else if (o->type == OPTION_COUNT || o->small)
+    else if (o->type == OPTION_COUNT || o->type == OPTION_SIZE32)
         *(uint32_t *)to = (uint32_t)value;
     else
         *(uint64_t *)to = value;
@@ -143,7 +144,8 @@ static void set_text(struct loader *l, const struct option *o, const struct node
     }
     if (s->dry)
         return;
-    char *copy = *text || o->empty ? pool_copy(&l->to->pool, text, strlen(text)) : NULL;
+    char *copy =
+        *text || o->number == EMPTY_KEPT ? pool_copy(&l->to->pool, text, strlen(text)) : NULL;
     *(char **)member(l, o) = copy;
     note(l, o, n, s);
 }
@@ -388,6 +390,7 @@ void conf_set(struct loader *l, const struct option *o, const struct node *n,
     case OPTION_BOOL:
     case OPTION_COUNT:
     case OPTION_SIZE:
+    case OPTION_SIZE32:
     case OPTION_DURATION:
     case OPTION_CHOICE:
         what = read_number(o, n->text, &value);

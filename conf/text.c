@@ -9,7 +9,7 @@
 enum { COLUMNS = 100 };
 
 /* One text after another, in the table's order. */
-#define OPTION(key, type, member, help, ...) help "\0"
+#define OPTION(key, type, member, value, help, ...) help "\0"
 static const char helps[] =
 #include "conf/options.def"
     ;
@@ -198,7 +198,7 @@ static void write_cell(FILE *out, const char *text)
 
 static void reference_default(FILE *out, const struct conf *conf, const struct option *o)
 {
-    if (o->list == LIST_LEFT_ALONE) {
+    if (o->type == OPTION_MATCHES && o->number == LIST_LEFT_ALONE) {
         fputs("the list below", out);
         return;
     }

@@ -106,7 +106,7 @@ static void write_number(FILE *out, const struct option *o, uint64_t value)
     char text[32];
     if (o->type == OPTION_DURATION)
         value_format_duration(value, text);
-    else if (o->type == OPTION_SIZE)
+    else if (o->type == OPTION_SIZE || o->type == OPTION_SIZE32)
         value_format_size(value, text);
     else
         snprintf(text, sizeof(text), "%llu", (unsigned long long)value);
@@ -180,8 +180,10 @@ static void write_scalar(FILE *out, const struct conf *conf, const struct option
         write_number(out, o, *(const uint32_t *)at);
         break;
     case OPTION_SIZE:
+    case OPTION_SIZE32:
     case OPTION_DURATION:
-        write_number(out, o, o->small ? *(const uint32_t *)at : *(const uint64_t *)at);
+        write_number(out, o,
+                     o->type == OPTION_SIZE32 ? *(const uint32_t *)at : *(const uint64_t *)at);
         break;
     default:
         write_text(out, *(char *const *)at ? *(char *const *)at : "");
