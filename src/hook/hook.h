@@ -90,12 +90,15 @@ void hook_set_conf(const struct conf *conf);
 void hook_sweep(void);
 
 /*
- * 1: the main thread has called pthread_exit. glibc ends such a process when its last thread ends,
- * but it counts a thread of ours too: so the reporter looks now and then whether hook_alone(), and
- * then calls exit(0) itself, as glibc's last thread would have done.
+ * The main thread is gone, or may go unseen, while the process lives on. glibc ends such a process
+ * when its last thread ends (exit(0), MAIN_EXITS), the kernel when it has no thread left (with the
+ * main thread's own status, MAIN_LEAVES: a raw exit). A thread of ours would keep both from it: so
+ * the reporter looks now and then whether hook_alone(), and then does the same: exit(0), or, after
+ * MAIN_LEAVES, delivers and ends itself by a raw exit.
  */
+enum { MAIN_EXITS = 1, MAIN_LEAVES = 2 };
 extern uint32_t hook_main_gone;
-/* Whether no thread is left but the caller and a main thread that has exited. */
+/* Whether the main thread has ended and no other is left but the caller. */
 bool hook_alone(void);
 
 /*
@@ -129,6 +132,8 @@ const char *hook_cwd_in_place(size_t *length);
  */
 bool hook_seccomp_coming(struct lane *lane);
 void hook_seccomp_failed(bool coming);
+/* Besides, before strict mode: this thread may not even read the time, and ends by a raw exit. */
+void hook_strict_coming(void);
 
 /*
  * The entry of a descriptor that may be one we did not see opened: if so, asks the kernel what it is

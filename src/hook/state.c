@@ -134,8 +134,27 @@ struct directory_entry {
     char name[];
 };
 
+/* Whether the main thread, seen from another one, has ended: a zombie until the process ends. */
+static bool main_has_ended(void)
+{
+    char stat[512];
+    long fd = sys(openat, AT_FDCWD, "/proc/self/stat", O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return false;
+    long n = sys(read, fd, stat, sizeof(stat) - 1);
+    sys(close, fd);
+    /* pid (name) state: the name may hold anything, a parenthesis too */
+    for (long at = n - 3; at > 0; at--) {
+        if (stat[at] == ')')
+            return stat[at + 2] == 'Z';
+    }
+    return false;
+}
+
 bool hook_alone(void)
 {
+    if (!main_has_ended())
+        return false;
     int32_t pid = (int32_t)sys(getpid), tid = (int32_t)sys(gettid);
     long fd = sys(openat, AT_FDCWD, "/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
@@ -180,4 +199,13 @@ void hook_seccomp_failed(bool coming)
 {
     if (coming && hook_region)
         hook_region->sandboxed = 0;
+}
+
+void hook_strict_coming(void)
+{
+    struct lane *lane = hook_self;
+    if ((uintptr_t)lane > 1 && lane->tid == hook_region->pid)
+        __atomic_store_n(&hook_main_gone, MAIN_LEAVES, __ATOMIC_RELEASE);
+    hook_thread_off();
+    reporter_wake();
 }

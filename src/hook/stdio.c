@@ -17,6 +17,8 @@
 
 /* The slots of struct _IO_jump_t, unchanged from glibc 2.1 to 2.41. */
 enum { SLOT_READ = 14, SLOT_WRITE, SLOT_SEEK, SLOT_CLOSE, SLOT_STAT, SLOTS_END };
+/* How far one table is from the next: since 2.38 they form an array, before each is aligned. */
+enum { SLOTS = 21, SLOTS_ALIGNED = 24 };
 enum { FILE_UNBUFFERED = 2, FILE_LINE_BUFFERED = 0x200 };
 
 static struct {
@@ -24,7 +26,8 @@ static struct {
     ssize_t (*write)(FILE *, const void *, ssize_t);
     off64_t (*seek)(FILE *, off64_t, int);
     int (*close)(FILE *);
-    int (*close_process)(FILE *);
+    int (*close_process)(FILE *); /* popen's */
+    int (*close_mapped)(FILE *);  /* fopen's with "m"; not exported, met in its table */
     int (*stat)(FILE *, void *);
 } original;
 
@@ -113,10 +116,15 @@ static off64_t stdio_seek(FILE *file, off64_t offset, int whence)
     if (unlikely(!lane))
         return original.seek(file, offset, whence);
     int fd = descriptor_of(file);
-    fd_entry entry = entry_of(lane, fd);
+    fd_entry entry = fd_get(fd);
     uint64_t start = ticks_now();
     off64_t r = original.seek(file, offset, whence);
-    after_fd(lane, OP_LSEEK, fd, entry, start, with_errno(r));
+    int64_t result = with_errno(r);
+    if (likely(entry & FD_OPEN))
+        after_fd(lane, OP_LSEEK, fd, entry, start, result);
+    else /* fopen with "a" seeks before it returns: the wrapper's after_open is still to come */
+        count_call(hook_region, lane, OP_LSEEK, kind_of_fd(fd, KIND_FILE), start, ticks_now(), 0,
+                   result < 0 ? (int)-result : 0);
     return r;
 }
 
@@ -158,6 +166,11 @@ static int stdio_close(FILE *file)
 static int stdio_close_process(FILE *file)
 {
     return close_with(file, original.close_process, true);
+}
+
+static int stdio_close_mapped(FILE *file)
+{
+    return close_with(file, original.close_mapped, false);
 }
 
 /* -------------------------------------------------- putting them there */
@@ -213,8 +226,20 @@ static bool is_expected(const void **table)
            __atomic_load_n(&table[SLOT_WRITE], __ATOMIC_RELAXED) == (const void *)original.write;
 }
 
+/* A close of the table's own: there is one such table, which maps files. */
+static void put_close_mapped(const void **table)
+{
+    const void *close = __atomic_load_n(&table[SLOT_CLOSE], __ATOMIC_RELAXED);
+    if (close == (const void *)original.close || close == (const void *)original.close_process)
+        return;
+    if (!original.close_mapped)
+        original.close_mapped = (int (*)(FILE *))close;
+    put(table, SLOT_CLOSE, (const void *)original.close_mapped, (const void *)stdio_close_mapped);
+}
+
 static void patch_slots(const void **table)
 {
+    put_close_mapped(table);
     put(table, SLOT_SEEK, (const void *)original.seek, (const void *)stdio_seek);
     put(table, SLOT_CLOSE, (const void *)original.close, (const void *)stdio_close);
     put(table, SLOT_CLOSE, (const void *)original.close_process, (const void *)stdio_close_process);
@@ -269,10 +294,27 @@ bool stdio_patch(void)
     return patch_tables(bytes, wide);
 }
 
+/* True: the table is ours, now or already. */
+static bool patch_met(const void **table)
+{
+    if (!in_libc_data(table))
+        return false;
+    return is_ours(table) || (is_expected(table) && patch_tables(table, NULL));
+}
+
 bool stdio_patch_file(FILE *file)
 {
     const void **table = table_of(file);
-    if (!original.read || !in_libc_data(table))
+    if (!original.read)
         return false;
-    return is_ours(table) || (is_expected(table) && patch_tables(table, NULL));
+    if (in_libc_data(table) && is_ours(table))
+        return true;
+    if (!patch_met(table))
+        return false;
+    /* a file that may be mapped moves on to the table beside this one when it is */
+    for (int slots = SLOTS; slots <= SLOTS_ALIGNED; slots += SLOTS_ALIGNED - SLOTS) {
+        patch_met(table - slots);
+        patch_met(table + slots);
+    }
+    return true;
 }

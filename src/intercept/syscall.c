@@ -318,7 +318,7 @@ static long with_seccomp(long (*real)(long, ...), struct lane *lane, long a, lon
         reporter_step_aside();
     bool coming = hook_seccomp_coming(lane);
     if (a == STRICT)
-        hook_thread_off(); /* even reading the time is a fault then */
+        hook_strict_coming();
     long r = real(SYS_seccomp, a, b, c);
     if (r != 0)
         hook_seccomp_failed(coming);
@@ -361,7 +361,7 @@ static long forks(long (*real)(long, ...), enum op op, long number, long a, long
 static void thread_exits(const struct lane *lane)
 {
     if (lane->tid == hook_region->pid)
-        hook_main_gone = 1;
+        hook_main_gone = MAIN_LEAVES;
     hook_thread_off();
 }
 

@@ -54,7 +54,7 @@ static void main_may_go(void)
 {
     struct lane *lane = hook_lane();
     if (lane && lane->tid == hook_region->pid) {
-        __atomic_store_n(&hook_main_gone, 1, __ATOMIC_RELEASE);
+        __atomic_store_n(&hook_main_gone, MAIN_EXITS, __ATOMIC_RELEASE);
         reporter_wake();
     }
 }
@@ -108,7 +108,7 @@ EXPORT int prctl(int option, ...)
     }
     bool coming = hook_seccomp_coming(lane);
     if (a == SECCOMP_MODE_STRICT)
-        hook_thread_off(); /* even reading the time is a fault then */
+        hook_strict_coming();
     int r = real(option, a, b, c, d);
     if (r != 0)
         hook_seccomp_failed(coming);
