@@ -143,7 +143,7 @@ int main(void)
     SHOW(memfd_create(bad, 0));
     SHOW(memfd_create("name", 0x8000));
     SHOW(pipe((int *)bad));
-    SHOW(pipe2((int *)buffer, 0x80));
+    SHOW(pipe2((int *)buffer, 4));
     SHOW(copy_file_range(999, NULL, 998, NULL, 10, 0));
     SHOW(splice(999, NULL, 998, NULL, 10, 0));
     char fixed[] = "notemplate";
