@@ -360,8 +360,11 @@ static long forks(long (*real)(long, ...), enum op op, long number, long a, long
 /* A thread's own end. If it is the main thread's, the others still make the process. */
 static void thread_exits(const struct lane *lane)
 {
-    if (lane->tid == hook_region->pid)
+    if (lane->tid == hook_region->pid) {
         hook_main_gone = MAIN_LEAVES;
+        if (!hook_region->sandboxed)
+            reporter_wake();
+    }
     hook_thread_off();
 }
 

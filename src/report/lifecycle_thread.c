@@ -270,11 +270,26 @@ static uint64_t turn(void)
     return due;
 }
 
-/* The main thread has ended, and so have all others: what glibc's last thread would do. */
+/* Whether the process may one day have no thread left but this one, which nobody would end. */
+static bool may_be_alone(void)
+{
+    uint32_t gone = __atomic_load_n(&hook_main_gone, __ATOMIC_RELAXED);
+
+    return gone == MAIN_LEAVES || (gone && !uncounted);
+}
+
+/*
+ * The main thread has ended, and so have all others: what glibc's last thread would do, or, after a
+ * raw exit, what the kernel would: end, with the main thread's status.
+ */
 static void end_if_alone(void)
 {
-    if (!__atomic_load_n(&hook_main_gone, __ATOMIC_RELAXED) || uncounted || !hook_alone())
+    if (!may_be_alone() || !hook_alone())
         return;
+    if (__atomic_load_n(&hook_main_gone, __ATOMIC_RELAXED) == MAIN_LEAVES) {
+        __atomic_store_n(&life.stop, 1, __ATOMIC_SEQ_CST);
+        return;
+    }
     void (*leave)(int) = (void (*)(int))hook_libc("exit");
     if (!leave)
         return;
@@ -291,8 +306,7 @@ static uint64_t sooner(uint64_t due)
     /* One that is sandboxed cannot wake us: it makes no system call. */
     if (life.region->sandboxed && due > now + SANDBOXED_LOOK_MS * MILLISECOND)
         due = now + SANDBOXED_LOOK_MS * MILLISECOND;
-    if (__atomic_load_n(&hook_main_gone, __ATOMIC_RELAXED) && !uncounted &&
-        due > now + ALONE_LOOK_MS * MILLISECOND)
+    if (may_be_alone() && due > now + ALONE_LOOK_MS * MILLISECOND)
         due = now + ALONE_LOOK_MS * MILLISECOND;
     return due;
 }
