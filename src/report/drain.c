@@ -155,19 +155,23 @@ static void release_chunk(struct drain *d, uint32_t i, uint32_t used)
     __atomic_fetch_or(&d->region->chunk_free[i / 64], mask, __ATOMIC_RELEASE);
 }
 
-/* A chunk that is taken but says nothing valid about its lane. A moment of that is normal; after a
-   long one it was left by a jump out of the taking, or is nonsense, and goes back. */
-static void meet_raw(struct drain *d, uint32_t i, bool invalid)
+/*
+ * A chunk that is taken but has nothing in it: on its way to a lane, which may yet give it back; so
+ * it is not looked into. One that stays so was left behind by a jump, or is nonsense: it goes back.
+ */
+static void meet_empty(struct drain *d, uint32_t i, uint32_t lane, uint32_t sequence)
 {
     struct drain_chunk *c = &d->chunk[i];
-    if (c->is == CHUNK_RAW) {
-        if (d->now - c->since > LONG_QUARANTINE)
-            release_chunk(d, i, CHUNK_SIZE);
+    if (c->is != CHUNK_EMPTY || c->lane != lane || c->sequence != sequence) {
+        *c = (struct drain_chunk){
+            .lane = lane, .sequence = sequence, .since = d->now, .is = CHUNK_EMPTY};
         return;
     }
-    if (invalid)
-        drain_drop(d, DROP_INVALID);
-    *c = (struct drain_chunk){.is = CHUNK_RAW, .since = d->now};
+    const struct lane *of = drain_lane_at(d, lane < d->lanes ? lane : 0);
+    if (++c->met > 2 && d->now - c->since > LONG_QUARANTINE &&
+        __atomic_load_n(&of->chunk, __ATOMIC_ACQUIRE) != i + 1 &&
+        !__atomic_load_n(&of->writer, __ATOMIC_ACQUIRE))
+        release_chunk(d, i, CHUNK_SIZE);
 }
 
 static void meet_used(struct drain *d, uint32_t i)
@@ -177,13 +181,18 @@ static void meet_used(struct drain *d, uint32_t i)
     uint32_t head = chunk_head(chunk);
     uint32_t lane = __atomic_load_n(&chunk->lane, __ATOMIC_RELAXED);
     uint32_t sequence = __atomic_load_n(&chunk->sequence, __ATOMIC_RELAXED);
-    bool valid = head >= CHUNK_DATA && lane < d->lanes;
-    if (c->is == CHUNK_LINKED && valid && c->lane == lane && c->sequence == sequence)
-        return;
-    if (c->is == CHUNK_LINKED)
+    bool written = head > CHUNK_DATA && lane < d->lanes;
+    if (c->is == CHUNK_LINKED) {
+        if (written && c->lane == lane && c->sequence == sequence)
+            return;
+        drain_drop(d,
+                   DROP_INVALID); /* once written into, a chunk is nobody else's but ours to free */
         unlink_chunk(d, i);
-    if (!valid)
-        meet_raw(d, i, head != 0);
+    } else if (head > CHUNK_DATA && !written && c->is != CHUNK_EMPTY) {
+        drain_drop(d, DROP_INVALID);
+    }
+    if (!written)
+        meet_empty(d, i, lane, sequence);
     else if (drain_lane_room(d, lane))
         link_chunk(d, i, lane, sequence);
 }
@@ -197,8 +206,8 @@ static void discover(struct drain *d)
             if (!(free_ones >> i % 64 & 1))
                 meet_used(d, i);
             else if (d->chunk[i].is == CHUNK_LINKED)
-                unlink_chunk(d, i); /* given back unused */
-            else if (d->chunk[i].is == CHUNK_RAW)
+                unlink_chunk(d, i); /* not by anything of ours */
+            else
                 d->chunk[i].is = CHUNK_IDLE;
         }
     }

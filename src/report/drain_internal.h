@@ -44,15 +44,16 @@ struct drain_lane {
 
 enum chunk_is {
     CHUNK_IDLE,  /* in the pool, as far as we know */
-    CHUNK_RAW,   /* taken out of it, and it does not say by whom */
+    CHUNK_EMPTY, /* taken out of it, and nothing is in it yet */
     CHUNK_LINKED /* in its lane's list */
 };
 
 struct drain_chunk {
     uint32_t lane, sequence;
-    uint32_t next;   /* index plus one */
-    uint32_t at;     /* read up to here */
-    uint64_t since;  /* RAW: when it was first met */
+    uint32_t next;  /* index plus one */
+    uint32_t at;    /* read up to here */
+    uint64_t since; /* EMPTY: when it was first met, and how often since */
+    uint32_t met;
     uint64_t left;   /* when it was first seen not to be the one that its lane writes into, or 0 */
     uint64_t hold;   /* it is not reused before */
     uint8_t is;      /* enum chunk_is */
