@@ -98,6 +98,7 @@ void hook_sweep(void);
  */
 enum { MAIN_EXITS = 1, MAIN_LEAVES = 2 };
 extern uint32_t hook_main_gone;
+extern int hook_exit_code; /* of the thread that ended last: the status where nobody says exit */
 /* Whether the main thread has ended and no other is left but the caller. */
 bool hook_alone(void);
 

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "conf/conf.h"
+#include "intercept/process.h"
 #include "os/sys.h"
 #include "report/lifecycle.h"
 
@@ -296,8 +297,11 @@ __attribute__((constructor(101))) static void begin(int count, char **arguments,
 {
     (void)count;
     start_once(arguments, environment);
-    if (!observes)
+    if (!observes) {
+        if (hook_conf)
+            process_start(hook_conf, false);
         return;
+    }
     if (reporter_start(hook_conf, hook_region) < 0)
         hook_region->enabled = 0;
 }

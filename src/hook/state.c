@@ -10,6 +10,7 @@
 struct region_head *hook_region;
 const struct conf *hook_conf;
 uint32_t hook_main_gone;
+int hook_exit_code;
 __thread struct lane *hook_self __attribute__((tls_model("initial-exec")));
 
 /* A thread that got no lane asks again after so many calls: asking costs a system call. */
@@ -26,6 +27,7 @@ static void thread_ends(void *value)
 {
     (void)value;
     struct lane *lane = hook_self;
+    hook_exit_code = 0;
     if ((uintptr_t)lane <= 1)
         return;
     hook_self = NULL;

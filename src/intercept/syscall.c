@@ -380,6 +380,8 @@ long syscall_watched(long number, long a, long b, long c, long d, long e, long f
     enum how how = (enum how)what.how;
     if (likely(how == PASS) || (how == MMAP && (int)e < 0))
         return real(number, a, b, c, d, e, f);
+    if (how == EXIT)
+        hook_exit_code = (int)a;
     INTERCEPT_LANE(real(number, a, b, c, d, e, f));
     switch (how) {
     case BY_NAME:

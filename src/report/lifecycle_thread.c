@@ -280,7 +280,7 @@ static bool may_be_alone(void)
 
 /*
  * The main thread has ended, and so have all others: what glibc's last thread would do, or, after a
- * raw exit, what the kernel would: end, with the main thread's status.
+ * raw exit, what the kernel would: end, with the status of the last thread.
  */
 static void end_if_alone(void)
 {
@@ -288,7 +288,9 @@ static void end_if_alone(void)
         return;
     if (__atomic_load_n(&hook_main_gone, __ATOMIC_RELAXED) == MAIN_LEAVES) {
         __atomic_store_n(&life.stop, 1, __ATOMIC_SEQ_CST);
-        return;
+        turn();
+        reporter_close_sinks(life.reporter, true);
+        sys(exit, hook_exit_code);
     }
     void (*leave)(int) = (void (*)(int))hook_libc("exit");
     if (!leave)
