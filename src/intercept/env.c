@@ -23,6 +23,7 @@ enum { PRELOAD_LENGTH = sizeof(PRELOAD) - 1 };
 
 static struct {
     bool active;
+    bool adds; /* false: this process is not observed, so ours is taken out at most */
     size_t library_length;
     char library[4096];           /* absolute */
     char *variables[KEPT_MAX];    /* SCOPE_NAME=value as we were started with */
@@ -153,7 +154,7 @@ static void take_out_of_environ(void)
     }
 }
 
-void env_start(const struct conf *conf)
+void env_start(const struct conf *conf, bool observed)
 {
     dl_iterate_phdr(find_self, NULL);
     if (!kept.library_length || strpbrk(kept.library, ": "))
@@ -162,7 +163,8 @@ void env_start(const struct conf *conf)
         take_out_of_environ();
         return;
     }
-    for (char **e = environ; e && *e && kept.count < KEPT_MAX; e++) {
+    kept.adds = observed;
+    for (char **e = environ; observed && e && *e && kept.count < KEPT_MAX; e++) {
         const char *equals = strchr(*e, '=');
         if (strncmp(*e, "SCOPE_", 6) != 0 || !equals)
             continue;
@@ -186,15 +188,14 @@ const char *env_path(void)
 
 /* ------------------------------------------------------------------ plan */
 
-/* Whether whoever is executed, from here and with our rights, can read the library. */
+/*
+ * Whether whoever is executed from here can read the library: asked for the real user and without
+ * the capabilities that an exec takes away. (Where real and effective user differ, the loader
+ * ignores LD_PRELOAD.)
+ */
 static bool library_is_there(void)
 {
-    long fd = sys(openat, AT_FDCWD, kept.library, O_RDONLY | O_CLOEXEC);
-
-    if (fd < 0)
-        return false;
-    sys(close, fd);
-    return true;
+    return sys(faccessat, AT_FDCWD, kept.library, R_OK) == 0;
 }
 
 /* Finds LD_PRELOAD and our variables. False: it cannot be read, the kernel is to say so. */
@@ -256,7 +257,7 @@ void env_plan(struct env_plan *plan, char *const *envp, enum target target)
         plan->missing = 0;
         if (has_library)
             plan->value = PRELOAD_LENGTH + others(value, NULL, &found) + 1;
-    } else if (!has_library) {
+    } else if (!has_library && kept.adds) {
         plan->value = PRELOAD_LENGTH + strlen(value) + 1 + kept.library_length + 1;
     }
     if (!plan->value && !plan->missing) {

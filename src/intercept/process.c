@@ -70,10 +70,10 @@ int process_quick_status(void)
     return quick_status;
 }
 
-void process_start(const struct conf *conf)
+void process_start(const struct conf *conf, bool observed)
 {
     process_find_vfork();
-    env_start(conf);
+    env_start(conf, observed);
 }
 
 static void record_child(struct lane *lane, enum op op, uint64_t start, int64_t pid)

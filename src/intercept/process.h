@@ -15,8 +15,11 @@
 #include "hook/hook.h"
 #include "os/target.h"
 
-/* From the constructor, on the main thread: keeps what env and vfork need. */
-void process_start(const struct conf *conf);
+/*
+ * From the constructor, on the main thread: keeps what env and vfork need. A process that is not
+ * observed hands our library on as it is, but not to where it cannot be loaded.
+ */
+void process_start(const struct conf *conf, bool observed);
 /* The status that quick_exit was called with. */
 int process_quick_status(void);
 
@@ -48,7 +51,7 @@ struct env_plan {
  * From here on execs carry the library on: what LD_PRELOAD and SCOPE_* are now is what children
  * get. Without conf->follow takes ours out of the environment at once instead.
  */
-void env_start(const struct conf *conf);
+void env_start(const struct conf *conf, bool observed);
 
 /* target: what is going to be executed. Looks whether our library is there (one open). */
 void env_plan(struct env_plan *plan, char *const *envp, enum target target);

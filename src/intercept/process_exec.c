@@ -119,7 +119,7 @@ static enum target look(int dirfd, const char *path, int flags)
 {
     struct peek peek = {0};
 
-    if (!hook_region || hook_region->sandboxed)
+    if (!hook_conf || (hook_region && hook_region->sandboxed))
         return TARGET_NATIVE;
     if (!path || peek_length(&peek, path, 4096) < 0)
         return TARGET_MISSING;
@@ -130,7 +130,7 @@ static enum target search(const char *file)
 {
     struct peek peek = {0};
 
-    if (!hook_region || hook_region->sandboxed)
+    if (!hook_conf || (hook_region && hook_region->sandboxed))
         return TARGET_NATIVE;
     if (!file || peek_length(&peek, file, 4096) < 0)
         return TARGET_MISSING;

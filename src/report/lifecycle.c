@@ -367,7 +367,7 @@ int reporter_start(const struct conf *conf, struct region_head *region)
     diagnostics_start(conf);
     tell_troubles();
     control_start(&life.control, conf, region->pid, now_unix());
-    process_start(conf);
+    process_start(conf, true);
     __atomic_store_n(&life.region, region, __ATOMIC_RELEASE);
     register_handlers();
     if (thread_start() != 0)
