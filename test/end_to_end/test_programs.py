@@ -11,7 +11,7 @@ from observe import bare, need, observe
 SCRIPTS = {
     "bash": ["bash", "-c", "for i in 1 2 3; do echo $i | cat; done; (exit 3); echo $?; echo done > out; cat < out; ls /nonexistent; trap 'echo bye' EXIT"],
     "bash_pipeline": ["bash", "-o", "pipefail", "-c", "seq 1 20000 | sort -r | head -5; echo ${PIPESTATUS[0]}; yes | head -c 100000 | wc -c"],
-    "bash_jobs": ["bash", "-c", "for i in $(seq 30); do (sleep 0.0$i; exit $i) & done; for j in $(jobs -p); do wait $j; echo $?; done"],
+    "bash_jobs": ["bash", "-c", "for i in $(seq 30); do (sleep 0.0$i; exit $i) & p+=($!); done; for j in ${p[@]}; do wait $j; echo $?; done"],
     "dash": ["dash", "-c", "echo hello; exec ls -d /"],
     "clean_environment": ["env", "-i", "/bin/sh", "-c", "echo $PATH; env | grep -vE '^(LD_PRELOAD|SCOPE_|TRACE)' | grep -v PWD | sort"],
     "python": ["python3", "-c", "import os,sys,json,subprocess,threading,socket,ssl,sqlite3\n"
