@@ -78,7 +78,7 @@ static void *map_pages(size_t size)
     if (p < 0 && p > -4096)
         return NULL;
     sys(madvise, p, size, MADV_DONTDUMP); /* log lines and names stay out of core dumps */
-    __atomic_fetch_add(&heap.bytes, size, __ATOMIC_RELAXED);
+    __atomic_fetch_add(&heap.bytes, size, __ATOMIC_ACQUIRE); /* after whoever had these pages */
     return (void *)p;
 }
 
@@ -172,8 +172,8 @@ static void free_big(struct head *h)
 {
     size_t size = h->size;
 
+    __atomic_fetch_sub(&heap.bytes, size, __ATOMIC_RELEASE);
     sys(munmap, h, size);
-    __atomic_fetch_sub(&heap.bytes, size, __ATOMIC_RELAXED);
 }
 
 void heap_free(void *p)

@@ -60,19 +60,25 @@ static size_t lines(void)
     return n;
 }
 
-/* Line `n`, parsed. */
+/* The line at p, parsed. */
+static json_t *parse_line(const char *p)
+{
+    json_error_t error;
+    int length = (int)(strchr(p, '\n') - p);
+    json_t *j = json_loadb(p, (size_t)length, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
+
+    if (!j)
+        fail_msg("%s: %.*s", error.text, length, p);
+    return j;
+}
+
 static json_t *line(size_t n)
 {
     const char *p = got.data;
-    json_error_t error;
 
     while (n--)
         p = strchr(p, '\n') + 1;
-    json_t *j = json_loadb(p, (size_t)(strchr(p, '\n') - p),
-                           JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
-    if (!j)
-        fail_msg("%s: %.*s", error.text, (int)(strchr(p, '\n') - p), p);
-    return j;
+    return parse_line(p);
 }
 
 static json_t *at(json_t *j, const char *key)
@@ -452,8 +458,9 @@ static void units_hold_whole_lines_up_to_their_size(void **state)
                 r[i].body.length = i * 90;
         }
         size_t left_out = encode(&b, NULL, maxima[m]);
-        for (size_t i = 0, n = 0; i < lines(); i++, n++) {
-            json_t *j = line(i);
+        size_t n = 0;
+        for (const char *p = got.data; *p; p = strchr(p, '\n') + 1, n++) {
+            json_t *j = parse_line(p);
             unsigned number = (unsigned)lround(json_real_value(at(j, "time")) * 1e9);
             while (n < number) { /* what was left out is what could not fit */
                 assert_true(r[n].body.length + 70 > maxima[m]);
