@@ -87,6 +87,8 @@ static enum target fd_target(long fd, bool script)
     unsigned char head[HEAD_BYTES];
 
     long n = sys(pread64, fd, head, sizeof(head), 0);
+    if (n == -EISDIR)
+        return TARGET_REFUSED;
     if (n >= 4 && !memcmp(head, ELFMAG, SELFMAG))
         return elf_target(fd, head, n);
     if (script && n > 2 && head[0] == '#' && head[1] == '!')
