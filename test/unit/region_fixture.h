@@ -139,7 +139,7 @@ struct gathered {
     struct totals totals; /* of the descriptor of this key, or of all if 0 */
 };
 
-static void gather(void *context, const struct record *r, const uint8_t *payload, int32_t tid)
+static inline void gather(void *context, const struct record *r, const uint8_t *payload, int32_t tid)
 {
     struct gathered *g = context;
     (void)tid;
