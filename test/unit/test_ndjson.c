@@ -461,7 +461,7 @@ static void units_hold_whole_lines_up_to_their_size(void **state)
         size_t n = 0;
         for (const char *p = got.data; *p; p = strchr(p, '\n') + 1, n++) {
             json_t *j = parse_line(p);
-            unsigned number = (unsigned)lround(json_real_value(at(j, "time")) * 1e9);
+            unsigned number = (unsigned)(json_real_value(at(j, "time")) * 1e9 + 0.5);
             while (n < number) { /* what was left out is what could not fit */
                 assert_true(r[n].body.length + 70 > maxima[m]);
                 too_long++;
