@@ -404,20 +404,29 @@ __attribute__((noinline)) void socket_data_vector(struct lane *lane, enum op op,
     socket_data(lane, op, fd, entry, start, end, result, pieces, count, direction);
 }
 
-__attribute__((noinline)) uint32_t socket_addressed(struct lane *lane, enum op op, int fd,
-                                                    fd_entry entry, uint64_t start, uint64_t end,
-                                                    int64_t result, int direction,
-                                                    const void *address, uint64_t length)
+static __attribute__((noinline)) void peer_said(struct lane *lane, enum op op, int fd,
+                                                fd_entry entry, uint64_t start, uint64_t end,
+                                                int64_t result, const void *address,
+                                                uint64_t length)
 {
     struct address_pair pair = {0};
+
+    address_copy(pair.peer, &pair.peer_length, address, length);
+    socket_record(lane, RECORD_PEER, op, fd, entry, start, end, result, 0, 0, &pair);
+}
+
+uint32_t socket_addressed(struct lane *lane, enum op op, int fd, fd_entry entry, uint64_t start,
+                          uint64_t end, int64_t result, int direction, const void *address,
+                          uint64_t length)
+{
     unsigned kind = FD_KIND(entry);
     uint32_t said = direction == 'r' ? FD_PEER_HEARD : FD_PEER_SAID;
 
     if ((kind != KIND_UDP && kind != KIND_UNIX_DGRAM) || length < 2)
         return 0;
-    address_copy(pair.peer, &pair.peer_length, address, length);
-    if (!(entry & (said | FD_CONNECTED)) && flags_claim(fd, entry, 0, said, said, 0) &&
+    if (unlikely(!(entry & (said | FD_CONNECTED))) && flags_claim(fd, entry, 0, said, said, 0) &&
         socket_watched(entry))
-        socket_record(lane, RECORD_PEER, op, fd, entry, start, end, result, 0, 0, &pair);
-    return address_flags(kind, pair.peer, pair.peer_length);
+        peer_said(lane, op, fd, entry, start, end, result, address, length);
+    return address_flags((enum kind)kind, address,
+                         length < ADDRESS_MAX ? (unsigned)length : ADDRESS_MAX);
 }
