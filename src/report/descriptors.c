@@ -14,38 +14,67 @@
 
 static const uint64_t SETTLE_NANO = 300000000;
 
-static struct descriptor **bucket_of(struct fold *f, int32_t fd)
+/* Generations are unique, numbers are reused: a closed one would be in the way by its number. */
+static struct descriptor **bucket_of(struct fold *f, const struct descriptor *d)
 {
-    return &f->bucket[(uint32_t)fd & (DESCRIPTOR_BUCKETS - 1)];
+    if (d->life == LIFE_OPEN)
+        return &f->bucket[(uint32_t)d->fd & (DESCRIPTOR_BUCKETS - 1)];
+    return &f->past[d->generation & (DESCRIPTOR_BUCKETS - 1)];
+}
+
+static void link_in(struct fold *f, struct descriptor *d)
+{
+    struct descriptor **bucket = bucket_of(f, d);
+    d->next = *bucket;
+    *bucket = d;
+    unsigned number = (uint32_t)d->fd & (DESCRIPTOR_BUCKETS - 1);
+    if (d->life == LIFE_OPEN && number >= f->bucket_high)
+        f->bucket_high = number + 1;
+}
+
+static void link_out(struct fold *f, const struct descriptor *d)
+{
+    struct descriptor **at = bucket_of(f, d);
+    while (*at && *at != d)
+        at = &(*at)->next;
+    if (*at)
+        *at = d->next;
+}
+
+static struct descriptor *past_find(struct fold *f, int32_t fd, uint32_t generation)
+{
+    struct descriptor *d = f->past[generation & (DESCRIPTOR_BUCKETS - 1)];
+    while (d && (d->fd != fd || d->generation != generation))
+        d = d->next;
+    return d;
 }
 
 struct descriptor *descriptor_find(struct fold *f, int32_t fd, uint32_t generation)
 {
-    for (struct descriptor *d = *bucket_of(f, fd); d; d = d->next)
-        if (d->fd == fd && d->generation == generation)
-            return d;
-    return NULL;
+    struct descriptor *d = descriptor_latest(f, fd);
+    return d && d->generation == generation ? d : past_find(f, fd, generation);
 }
 
+/* There is one open life of a number: a new one supersedes it. */
 struct descriptor *descriptor_latest(struct fold *f, int32_t fd)
 {
-    for (struct descriptor *d = *bucket_of(f, fd); d; d = d->next)
-        if (d->fd == fd && d->life == LIFE_OPEN)
-            return d;
-    return NULL;
+    struct descriptor *d = f->bucket[(uint32_t)fd & (DESCRIPTOR_BUCKETS - 1)];
+    while (d && d->fd != fd)
+        d = d->next;
+    return d;
 }
 
 static bool is_ghost(const struct fold *f, int32_t fd, uint32_t generation)
 {
-    for (unsigned i = 0; i < GHOSTS; i++)
-        if (f->ghosts[i].fd == fd && f->ghosts[i].generation == generation && generation)
-            return true;
-    return false;
+    const struct ghost *g = &f->ghosts[generation % GHOSTS];
+    return generation && g->fd == fd && g->generation == generation;
 }
 
 static void leave(struct fold *f, struct descriptor *d, enum life life)
 {
+    link_out(f, d);
     d->life = (uint8_t)life;
+    link_in(f, d);
     d->passes = 0;
     d->left = fold_now(f);
     d->closing = NULL;
@@ -69,7 +98,8 @@ static struct descriptor *make(struct fold *f, int32_t fd, uint32_t generation, 
         return NULL;
     }
     struct descriptor *old = descriptor_latest(f, fd);
-    if (old)
+    bool late = old && (int32_t)(generation - old->generation) < 0; /* heard of after its end */
+    if (old && !late)
         leave(f, old, LIFE_SUPERSEDED); /* its close comes later, or was dropped */
     if (!shared) {
         of->kind = (uint8_t)(kind < KIND_COUNT ? kind : KIND_UNKNOWN);
@@ -79,9 +109,10 @@ static struct descriptor *make(struct fold *f, int32_t fd, uint32_t generation, 
     d->description = of;
     d->fd = fd;
     d->generation = generation;
-    d->next = *bucket_of(f, fd);
-    *bucket_of(f, fd) = d;
+    link_in(f, d);
     f->descriptor_count++;
+    if (late)
+        leave(f, d, LIFE_SUPERSEDED);
     return d;
 }
 
@@ -215,12 +246,8 @@ static void description_free(struct fold *f, struct description *d)
 
 static void unlink_descriptor(struct fold *f, struct descriptor *gone)
 {
-    struct descriptor **at = bucket_of(f, gone->fd);
-    while (*at && *at != gone)
-        at = &(*at)->next;
-    if (*at)
-        *at = gone->next;
-    f->ghosts[f->ghost_next++ % GHOSTS] =
+    link_out(f, gone);
+    f->ghosts[gone->generation % GHOSTS] =
         (struct ghost){.fd = gone->fd, .generation = gone->generation};
     f->descriptor_count--;
     free(gone);
@@ -273,31 +300,44 @@ void descriptors_settle(struct fold *f, bool final)
 void descriptors_exit(struct fold *f)
 {
     const char *reason = f->exec_seen ? "exec" : "exit";
-    for (unsigned i = 0; i < DESCRIPTOR_BUCKETS; i++)
+    for (unsigned i = 0; i < f->bucket_high; i++)
         for (struct descriptor *d = f->bucket[i]; d; d = d->next) {
             struct description *of = d->description;
-            if (d->life != LIFE_OPEN || !had_traffic(&of->sums))
+            if (!had_traffic(&of->sums))
                 continue;
             tell_close(f, of, reason);
             of->sums = (struct sums){0}; /* told; if the process lives on, the rest comes later */
         }
 }
 
+static void chain_free(struct fold *f, struct descriptor *d)
+{
+    while (d) {
+        struct descriptor *next = d->next;
+        struct description *of = d->description;
+        if (d->life == LIFE_CLOSED)
+            of->unsettled--;
+        else
+            of->refs--;
+        if (!of->refs && !of->unsettled)
+            description_free(f, of);
+        free(d);
+        f->descriptor_count--;
+        d = next;
+    }
+}
+
 void descriptors_free(struct fold *f)
 {
-    for (unsigned i = 0; i < DESCRIPTOR_BUCKETS; i++)
-        while (f->bucket[i]) {
-            struct descriptor *d = f->bucket[i];
-            struct description *of = d->description;
-            f->bucket[i] = d->next;
-            if (d->life == LIFE_CLOSED)
-                of->unsettled--;
-            else
-                of->refs--;
-            if (!of->refs && !of->unsettled)
-                description_free(f, of);
-            free(d);
-        }
+    /* Pages that were never written are not touched: a short process pays for each. */
+    for (unsigned i = 0; i < f->bucket_high; i++) {
+        chain_free(f, f->bucket[i]);
+        f->bucket[i] = NULL;
+    }
+    for (unsigned i = 0; i < DESCRIPTOR_BUCKETS && f->descriptor_count; i++) {
+        chain_free(f, f->past[i]);
+        f->past[i] = NULL;
+    }
 }
 
 /* ------------------------------------------------------------------ records */

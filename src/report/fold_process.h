@@ -9,17 +9,10 @@
 
 enum { CLOCK_TICKS = 100 }; /* USER_HZ: what /proc counts in, on every architecture of ours */
 
-struct process_stat {
-    int32_t parent;
-    uint64_t user_ticks, system_ticks, minor_faults, major_faults;
-    uint64_t threads, start_ticks;   /* since boot */
-    uint64_t virtual_size, resident; /* bytes */
-};
-
-bool process_is_self(const struct fold *f); /* the reporter runs inside the observed process */
-/* "/proc/self/NAME" or "/proc/PID/NAME". */
-void process_path(const struct fold *f, const char *name, char *out, size_t size);
-bool process_read_stat(const struct fold *f, struct process_stat *out);
+bool process_is_self(const struct fold *f);  /* the reporter runs inside the observed process */
+int process_directory(const struct fold *f); /* /proc/PID, to be closed, or -errno */
+/* directory: of process_directory. What was read a moment ago is good enough. */
+bool process_read_stat(struct fold *f, int directory, struct process_stat *out);
 /* Takes a stat line apart; false when it is none. */
 bool process_parse_stat(const char *text, size_t length, struct process_stat *out);
 int64_t process_count_entries(int directory);   /* without "." and ".." */
@@ -28,5 +21,12 @@ uint64_t process_start_time(struct fold *f);    /* unix ns; when it began to be 
 
 /* Reads a whole file, at most `size` bytes. Its length, or -errno. */
 long read_file(const char *path, char *out, size_t size);
+long read_at(int directory, const char *path, char *out, size_t size);
+
+/* fold_container.c: container.id, from arena; empty where none is told. directory: /proc/PID. */
+struct text container_id(struct arena *arena, int directory, bool kubernetes);
+/* The first run of 64 hex digits in text that is a name of its own; with `after` right before it.
+ */
+struct text container_find(const char *text, size_t length, const char *after);
 
 #endif

@@ -18,7 +18,7 @@ enum {
     READY_BYTES_MAX = 8 << 20, /* log records that wait for fold_logs */
     EVENT_ATTRIBUTES = 40,
     EVENT_SCRATCH = 12288,
-    EVENT_TEXTS = 256,
+    EVENT_TEXTS = 128,
     QUERIES_MAX = 256,
     CHILDREN_MAX = 1024,
     PATH_LIMIT = 8192,
@@ -91,7 +91,7 @@ struct description {
 enum life { LIFE_OPEN, LIFE_CLOSED, LIFE_SUPERSEDED };
 
 struct descriptor {
-    struct descriptor *next;    /* in the bucket: the latest life of a number comes first */
+    struct descriptor *next;    /* in its bucket */
     struct descriptor *closing; /* the next in fold.closing */
     struct description *description;
     int32_t fd;
@@ -215,44 +215,57 @@ struct metrics {
 
 struct process_identity;
 
+/* Of /proc/PID/stat. */
+struct process_stat {
+    int32_t parent;
+    uint64_t user_ticks, system_ticks, minor_faults, major_faults;
+    uint64_t threads, start_ticks;                   /* since boot */
+    uint64_t virtual_size, resident;                 /* bytes */
+    uint64_t arg_start, arg_end, env_start, env_end; /* addresses in the process; 0 not told */
+};
+
 struct fold {
     const struct conf *conf;
     struct region_head *region;
     int32_t pid;
+    bool pass_begun; /* fold_logs was called in this pass and has not said 0 yet */
+    bool start_told, exec_seen;
     uint64_t started;    /* unix ns: when the fold was made */
     uint64_t last_ticks; /* the latest end of a record */
     uint64_t fixed_now;  /* tests: CLOCK_MONOTONIC as fold_now says it; 0: the real one */
     uint64_t drops[DROP_COUNT];
-    uint64_t overflow_told;
 
-    struct descriptor *bucket[DESCRIPTOR_BUCKETS];
     uint32_t descriptor_count;
+    uint32_t bucket_high; /* buckets beyond were never used */
     struct descriptor *closing, **closing_end;
-    struct ghost ghosts[GHOSTS];
-    uint32_t ghost_next;
-    bool pass_begun; /* fold_logs was called in this pass and has not said 0 yet */
 
     struct stream *streams;
     struct ready *ready, **ready_end;
     size_t ready_bytes;
     struct rate event_rate, line_rate;
-    struct event event; /* the one under construction */
 
-    struct query queries[QUERIES_MAX];
     uint32_t query_count;
     struct child *children;
     uint32_t child_count, child_next;
-    bool start_told, exec_seen;
-    char *cwd;                     /* absolute; NULL: not asked yet */
-    char path_room[2][PATH_LIMIT]; /* the one who ends a process may have a small stack */
+    char *cwd; /* absolute; NULL: not asked yet */
 
     struct trouble_list troubles;
     struct filter *filter_file, *filter_connection, *filter_name, *filter_process, *filter_lines;
 
     struct series_set series;
-    struct metrics metrics;
     struct process_identity *identity;
-    char instance[37]; /* service.instance.id */
+    struct process_stat stat;
+    uint64_t stat_read; /* CLOCK_MONOTONIC ns; 0 never */
+    char instance[37];  /* service.instance.id */
+
+    /* Large, and in short processes hardly touched. */
+    struct metrics metrics;
+    struct descriptor *bucket[DESCRIPTOR_BUCKETS]; /* open ones, by number */
+    struct event event;                            /* the one under construction */
+    struct descriptor *past[DESCRIPTOR_BUCKETS];   /* not open ones, by generation */
+    struct ghost ghosts[GHOSTS];                   /* by generation */
+    struct query queries[QUERIES_MAX];
+    char path_room[2][PATH_LIMIT]; /* the one who ends a process may have a small stack */
 };
 
 extern const struct telemetry_scope scope_file, scope_socket, scope_name, scope_process, scope_log,

@@ -173,7 +173,7 @@ static void libc_lookup(struct fold *f, const struct record *r, const uint8_t *p
 
 static struct query *query_find(struct fold *f, const struct record *r, const struct dns_message *m)
 {
-    for (unsigned i = 0; i < QUERIES_MAX; i++) {
+    for (unsigned i = 0; i < QUERIES_MAX && f->query_count; i++) {
         struct query *q = &f->queries[i];
         if (q->start && !q->end && q->id == m->id && q->type == m->question_type &&
             q->fd == r->fd && q->generation == r->generation && !strcasecmp(q->name, m->question))
@@ -268,7 +268,7 @@ void names_settle(struct fold *f, bool final)
 
 void names_free(struct fold *f)
 {
-    for (unsigned i = 0; i < QUERIES_MAX; i++)
+    for (unsigned i = 0; i < QUERIES_MAX && f->query_count; i++)
         if (f->queries[i].start)
             query_forget(f, &f->queries[i]);
 }

@@ -1,10 +1,13 @@
 /*
  * What the observed process is: OpenTelemetry's resource, read once, when it is first asked for.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
 #include <sys/utsname.h>
 #include <time.h>
 #include <unistd.h>
@@ -16,10 +19,13 @@
 enum {
     ATTRIBUTES_MAX = 128,
     ARENA_BYTES = 256 << 10,
-    COMMAND_MAX = 16384, /* bytes of a command line */
+    COMMAND_USUAL = 2048, /* bytes of a command line */
+    COMMAND_MAX = 16384,
     ARGUMENTS_MAX = 512,
-    FILE_MAX = 65536,
-    CONTAINER_ID = 64,
+    ENVIRONMENT_USUAL = 16384, /* a small block of our heap */
+    FILE_MAX = 1 << 20,
+    READ_WHOLE = 1024,
+    STAT_FRESH = 20 * 1000000, /* ns: then it is read again */
 };
 
 struct process_identity {
@@ -27,28 +33,36 @@ struct process_identity {
     struct arena *arena;
     struct process_stat stat;
     struct text executable; /* path */
-    struct text arguments[ARGUMENTS_MAX];
+    struct text *arguments;
     size_t argument_count;
     struct text owner, container;
+    char *environment; /* while the attributes are made */
+    size_t environment_length;
+    bool kubernetes;  /* this is a pod */
     uint64_t created; /* unix ns; 0 not known */
 };
 
 /* ------------------------------------------------------------------ reading */
 
-long read_file(const char *path, char *out, size_t size)
+long read_at(int directory, const char *path, char *out, size_t size)
 {
-    long fd = sys(openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
+    long fd = sys(openat, directory, path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return fd;
     size_t n = 0;
-    long got = 1;
-    while (n < size && got > 0) {
+    long got;
+    do {
         got = sys(read, fd, out + n, size - n);
         if (got > 0)
             n += (size_t)got;
-    }
+    } while (got >= READ_WHOLE && n < size); /* less than that is the end, in /proc and elsewhere */
     sys(close, fd);
     return got < 0 ? got : (long)n;
+}
+
+long read_file(const char *path, char *out, size_t size)
+{
+    return read_at(AT_FDCWD, path, out, size);
 }
 
 bool process_is_self(const struct fold *f)
@@ -56,30 +70,23 @@ bool process_is_self(const struct fold *f)
     return f->pid == (int32_t)sys(getpid);
 }
 
-void process_path(const struct fold *f, const char *name, char *out, size_t size)
+int process_directory(const struct fold *f)
 {
-    if (process_is_self(f))
-        snprintf(out, size, "/proc/self/%s", name);
-    else
-        snprintf(out, size, "/proc/%d/%s", f->pid, name);
-}
-
-static long read_own(const struct fold *f, const char *name, char *out, size_t size)
-{
-    char path[48];
-    process_path(f, name, path, sizeof(path));
-    return read_file(path, out, size);
+    char path[32] = "/proc/self";
+    if (!process_is_self(f))
+        snprintf(path, sizeof(path), "/proc/%d", f->pid);
+    return (int)sys(openat, AT_FDCWD, path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 }
 
 bool process_parse_stat(const char *text, size_t length, struct process_stat *out)
 {
-    uint64_t field[25] = {0}; /* numbered as in proc(5) */
+    uint64_t field[53] = {0}; /* numbered as in proc(5) */
     const char *end = text + length, *p = memrchr(text, ')', length);
     if (!p || end - p < 4)
         return false;
     p += 3; /* past ") S" */
     int n = 4;
-    for (; n < 25 && p < end; n++) {
+    for (; n < 53 && p < end; n++) {
         while (p < end && *p == ' ')
             p++;
         if (p < end && *p == '-')
@@ -101,15 +108,26 @@ bool process_parse_stat(const char *text, size_t length, struct process_stat *ou
         .start_ticks = field[22],
         .virtual_size = field[23],
         .resident = field[24] * (uint64_t)sysconf(_SC_PAGESIZE),
+        .arg_start = field[48],
+        .arg_end = field[49],
+        .env_start = field[50],
+        .env_end = field[51],
     };
     return true;
 }
 
-bool process_read_stat(const struct fold *f, struct process_stat *out)
+bool process_read_stat(struct fold *f, int directory, struct process_stat *out)
 {
-    char text[512];
-    long n = read_own(f, "stat", text, sizeof(text));
-    return n > 0 && process_parse_stat(text, (size_t)n, out);
+    uint64_t now = now_mono();
+    if (!f->stat_read || now - f->stat_read > STAT_FRESH) {
+        char text[1024];
+        long n = read_at(directory, "stat", text, sizeof(text));
+        if (n <= 0 || !process_parse_stat(text, (size_t)n, &f->stat))
+            return false;
+        f->stat_read = now;
+    }
+    *out = f->stat;
+    return true;
 }
 
 struct directory_entry { /* getdents64's */
@@ -144,20 +162,47 @@ static struct text base_name(struct text path)
     return (struct text){slash + 1, path.length - (size_t)(slash + 1 - path.data)};
 }
 
-static void read_executable(struct fold *f, struct process_identity *id)
+static void read_executable(int directory, struct process_identity *id)
 {
-    char path[48], target[4096];
-    process_path(f, "exe", path, sizeof(path));
-    long n = sys(readlinkat, AT_FDCWD, path, target, sizeof(target));
+    char target[4096];
+    long n = sys(readlinkat, directory, "exe", target, sizeof(target));
     if (n > 0 && target[0] == '/')
         id->executable = arena_copy(id->arena, target, (size_t)n);
 }
 
-static void read_arguments(struct fold *f, struct process_identity *id)
+/*
+ * A part of our own memory, as /proc would show it, for a tenth of the price. The kernel copies it:
+ * where a program has moved or unmapped what was there, the answer is an error.
+ */
+static long read_own(uint64_t from, uint64_t end, char *out, size_t size)
 {
-    char *text = arena_take(id->arena, COMMAND_MAX);
-    long n = text ? read_own(f, "cmdline", text, COMMAND_MAX) : 0;
-    for (long at = 0; at < n && id->argument_count < ARGUMENTS_MAX;) {
+    uint64_t length = end - from;
+    if (!from || end <= from || length > size)
+        return -ERANGE;
+    struct iovec local = {out, length}, remote = {(void *)(uintptr_t)from, length};
+    long n = sys(process_vm_readv, sys(getpid), &local, 1, &remote, 1, 0);
+    return n == (long)length && !out[n - 1] ? n : -EFAULT;
+}
+
+static void read_arguments(const struct fold *f, int directory, struct process_identity *id)
+{
+    size_t room = COMMAND_USUAL;
+    char *text = arena_take(id->arena, room);
+    long n = -EINVAL;
+    if (text && process_is_self(f))
+        n = read_own(id->stat.arg_start, id->stat.arg_end, text, room);
+    if (text && n < 0)
+        n = read_at(directory, "cmdline", text, room);
+    if (n == (long)room) {
+        room = COMMAND_MAX;
+        text = arena_take(id->arena, room);
+        n = text ? read_at(directory, "cmdline", text, room) : 0;
+    }
+    size_t count = 1;
+    for (long i = 0; i < n && count < ARGUMENTS_MAX; i++)
+        count += !text[i];
+    id->arguments = n > 0 ? arena_take(id->arena, count * sizeof(*id->arguments)) : NULL;
+    for (long at = 0; id->arguments && at < n && id->argument_count < count;) {
         size_t length = strnlen(text + at, (size_t)(n - at));
         id->arguments[id->argument_count++] = (struct text){text + at, length};
         at += (long)length + 1;
@@ -167,7 +212,7 @@ static void read_arguments(struct fold *f, struct process_identity *id)
 /* /etc/passwd's name of a user; the whole file is never held. */
 static struct text user_name(struct arena *arena, uint32_t uid)
 {
-    char room[4096], line[256];
+    char room[1024], line[256]; /* a fresh stack costs 2 us a page */
     size_t used = 0;
     char number[16];
     int digits = snprintf(number, sizeof(number), "%u", uid);
@@ -196,12 +241,12 @@ static struct text user_name(struct arena *arena, uint32_t uid)
     return name;
 }
 
-static void read_owner(struct fold *f, struct process_identity *id)
+static void read_owner(const struct fold *f, int directory, struct process_identity *id)
 {
     uint32_t uid = (uint32_t)sys(geteuid);
     if (!process_is_self(f)) {
-        char text[2048];
-        long n = read_own(f, "status", text, sizeof(text) - 1);
+        char text[1024];
+        long n = read_at(directory, "status", text, sizeof(text) - 1);
         text[n > 0 ? n : 0] = 0;
         const char *p = strstr(text, "\nUid:\t"); /* real, effective, ... */
         p = p ? strchr(p + 6, '\t') : NULL;
@@ -211,60 +256,6 @@ static void read_owner(struct fold *f, struct process_identity *id)
             uid = uid * 10 + (uint32_t)(*p - '0');
     }
     id->owner = user_name(id->arena, uid);
-}
-
-/* The first run of 64 hex digits that is a whole path element (with docker- and .scope around it).
- */
-static struct text find_container(const char *text, size_t length, const char *after)
-{
-    size_t run = 0;
-    for (size_t i = 0; i <= length; i++) {
-        bool hex = i < length &&
-                   ((text[i] >= '0' && text[i] <= '9') || (text[i] >= 'a' && text[i] <= 'f'));
-        if (hex) {
-            run++;
-            continue;
-        }
-        size_t from = i - run;
-        bool opened =
-            run == CONTAINER_ID && from && (text[from - 1] == '/' || text[from - 1] == '-');
-        bool closed = i == length || memchr("/\n. ", text[i], 4);
-        if (opened && closed && after) {
-            size_t n = strlen(after);
-            opened = from >= n && !memcmp(text + from - n, after, n);
-        }
-        if (opened && closed)
-            return (struct text){text + from, CONTAINER_ID};
-        run = 0;
-    }
-    return (struct text){0};
-}
-
-/*
- * The cgroup names the container unless it has a name space of its own ("0::/"): then the runtime's
- * bind mounts do (/var/lib/docker/containers/ID/hostname on /etc/hostname).
- */
-static void read_container(struct fold *f, struct process_identity *id)
-{
-    char small[4096];
-    long n = read_own(f, "cgroup", small, sizeof(small));
-    struct text found = n > 0 ? find_container(small, (size_t)n, NULL) : (struct text){0};
-    if (found.length) {
-        id->container = arena_copy(id->arena, found.data, found.length);
-        return;
-    }
-    bool hidden = n >= 4 && memmem(small, (size_t)n, "0::/\n", 5);
-    char *large = hidden ? malloc(FILE_MAX) : NULL;
-    if (!large)
-        return;
-    n = read_own(f, "mountinfo", large, FILE_MAX);
-    if (n > 0)
-        found = find_container(large, (size_t)n, "/containers/");
-    if (n > 0 && !found.length)
-        found = find_container(large, (size_t)n, "/overlay-containers/");
-    if (found.length)
-        id->container = arena_copy(id->arena, found.data, found.length);
-    free(large);
 }
 
 static uint64_t nano(struct timespec t)
@@ -398,26 +389,44 @@ static const struct variable variables[] = {
 };
 
 /* The initial environment as the kernel keeps it: the program may be changing its own just now. */
-static void kubernetes(struct fold *f, struct process_identity *id, struct attribute_list *list)
+static void read_environment(const struct fold *f, int directory, struct process_identity *id)
 {
-    char *text = malloc(FILE_MAX);
-    long n = text ? read_own(f, "environ", text, FILE_MAX) : 0;
-    bool inside = n > 0 && memmem(text, (size_t)n, "KUBERNETES_SERVICE_HOST=", 24);
-    bool any = inside || (n > 0 && memmem(text, (size_t)n, "K8S_", 4));
-    for (long at = 0; any && at < n;) {
-        struct text entry = {text + at, strnlen(text + at, (size_t)(n - at))};
+    size_t room = ENVIRONMENT_USUAL;
+    char *text = malloc(room);
+    long n = -EINVAL;
+    if (text && process_is_self(f))
+        n = read_own(id->stat.env_start, id->stat.env_end, text, room);
+    if (text && n < 0)
+        n = read_at(directory, "environ", text, room);
+    if (n == (long)room) {
+        free(text);
+        room = FILE_MAX;
+        text = malloc(room);
+        n = text ? read_at(directory, "environ", text, room) : 0;
+    }
+    id->environment = text;
+    id->environment_length = n > 0 ? (size_t)n : 0;
+    id->kubernetes = n > 0 && memmem(text, (size_t)n, "KUBERNETES_SERVICE_HOST=", 24);
+}
+
+static void kubernetes(struct process_identity *id, struct attribute_list *list)
+{
+    const char *text = id->environment;
+    size_t n = id->environment_length;
+    bool any = id->kubernetes || (n && memmem(text, n, "K8S_", 4));
+    for (size_t at = 0; any && at < n;) {
+        struct text entry = {text + at, strnlen(text + at, n - at)};
         for (size_t i = 0; i < sizeof(variables) / sizeof(*variables); i++) {
             const struct variable *v = &variables[i];
             size_t length = strlen(v->name);
-            if ((v->only_in_kubernetes && !inside) || entry.length <= length + 1 ||
+            if ((v->only_in_kubernetes && !id->kubernetes) || entry.length <= length + 1 ||
                 entry.data[length] != '=' || memcmp(entry.data, v->name, length))
                 continue;
             put(list, v->key,
                 arena_copy(id->arena, entry.data + length + 1, entry.length - length - 1));
         }
-        at += (long)entry.length + 1;
+        at += entry.length + 1;
     }
-    free(text);
 }
 
 static void configured(const struct conf_pairs *pairs, struct attribute_list *list)
@@ -455,16 +464,27 @@ static struct process_identity *identity(struct fold *f)
         return NULL;
     }
     struct attribute_list list = {.arena = id->arena};
-    (void)process_read_stat(f, &id->stat);
-    read_executable(f, id);
-    read_arguments(f, id);
-    read_owner(f, id);
-    read_container(f, id);
-    read_created(id);
+    /* Behind a seccomp filter a call that the program does not make itself may be its death. */
+    bool may_ask = !f->region->sandboxed;
+    int directory = may_ask ? process_directory(f) : -ENOENT;
+    if (may_ask) {
+        (void)process_read_stat(f, directory, &id->stat);
+        read_executable(directory, id);
+        read_arguments(f, directory, id);
+        read_owner(f, directory, id);
+        read_environment(f, directory, id);
+        id->container = container_id(id->arena, directory, id->kubernetes);
+        read_created(id);
+    }
+    if (directory >= 0)
+        sys(close, directory);
     service(f, id, &list);
     process(f, id, &list);
-    host(id, &list);
-    kubernetes(f, id, &list);
+    if (may_ask)
+        host(id, &list);
+    kubernetes(id, &list);
+    free(id->environment);
+    id->environment = NULL;
     configured(&f->conf->attributes, &list);
     configured(&f->conf->tags, &list);
     id->resource.attributes = attributes_done(&list);

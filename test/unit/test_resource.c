@@ -2,7 +2,8 @@
 #include "fold_fixture.h"
 
 #include <pwd.h>
-#include <sys/utsname.h>
+
+#include "report/fold_process.h"
 
 static void conventions(void **state)
 {
@@ -69,8 +70,34 @@ static void instance(void **state)
     fixture_free(y);
 }
 
+#define ID "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
+static void in_container(void **state)
+{
+    (void)state;
+    static const char *const found[][2] = {
+        {"0::/system.slice/docker-" ID ".scope\n", NULL},
+        {"12:cpu:/docker/" ID "\n0::/\n", NULL},
+        {"1:name=systemd:/kubepods/besteffort/podx/cri-containerd-" ID ".scope\n", NULL},
+        {"/var/lib/docker/containers/" ID "/hostname", "containers/"},
+        {"/containers/storage/overlay-containers/" ID "/userdata/hostname", "containers/"},
+    };
+    static const char *const none[][2] = {
+        {"0::/\n", NULL},
+        {"0::/" ID "0\n", NULL}, /* longer */
+        {"0::/x" ID "\n", NULL},
+        {"/var/lib/docker/overlay2/" ID "/diff", "containers/"},
+        {"", NULL},
+    };
+    for (size_t i = 0; i < sizeof(found) / sizeof(*found); i++)
+        assert_true(text_is(container_find(found[i][0], strlen(found[i][0]), found[i][1]), ID));
+    for (size_t i = 0; i < sizeof(none) / sizeof(*none); i++)
+        assert_int_equal(container_find(none[i][0], strlen(none[i][0]), none[i][1]).length, 0);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(conventions), cmocka_unit_test(instance)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(conventions), cmocka_unit_test(instance),
+                                       cmocka_unit_test(in_container)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
