@@ -127,9 +127,10 @@ struct descriptor *descriptor_make(struct fold *f, int32_t fd, uint32_t generati
 
 /* ------------------------------------------------------------------ events */
 
+/* Something with a name in the file system; "pipe:[123]" is none. */
 static bool is_file(const struct description *d)
 {
-    return d->path || d->kind == KIND_FILE || d->kind == KIND_DIRECTORY;
+    return (d->path && d->path[0] == '/') || d->kind == KIND_FILE || d->kind == KIND_DIRECTORY;
 }
 
 static bool file_wanted(struct fold *f, const char *path)

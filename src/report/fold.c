@@ -48,7 +48,7 @@ uint64_t fold_nano(const struct fold *f, uint64_t ticks)
 
 double fold_seconds(const struct fold *f, uint64_t ticks)
 {
-    return (double)fold_nano(f, ticks) * 1e-9;
+    return (double)fold_nano(f, ticks) / 1e9;
 }
 
 static uint64_t since(const struct fold *f, uint64_t ticks, uint64_t base)
@@ -188,6 +188,7 @@ void fold_record(struct fold *f, const struct record *r, const uint8_t *payload,
     }
     if (r->end > f->last_ticks)
         f->last_ticks = r->end;
+    process_started(f, fold_unix(f, r->start));
     switch (r->type) {
     case RECORD_OPEN:
     case RECORD_CLOSE:
@@ -230,7 +231,7 @@ size_t fold_logs(struct fold *f, bool final, size_t max, struct arena *arena, st
 {
     if (!f->pass_begun) { /* the caller comes back until there is nothing left */
         f->pass_begun = true;
-        process_started(f);
+        process_started(f, f->started);
         descriptors_settle(f, final);
         names_settle(f, final);
         streams_tick(f, final);

@@ -17,7 +17,6 @@ bool process_read_stat(struct fold *f, int directory, struct process_stat *out);
 bool process_parse_stat(const char *text, size_t length, struct process_stat *out);
 int64_t process_count_entries(int directory);   /* without "." and ".." */
 struct text process_executable(struct fold *f); /* its path; empty: not known */
-uint64_t process_start_time(struct fold *f);    /* unix ns; when it began to be observed */
 
 /* Reads a whole file, at most `size` bytes. Its length, or -errno. */
 long read_file(const char *path, char *out, size_t size);

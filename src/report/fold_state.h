@@ -322,7 +322,8 @@ void names_free(struct fold *f);
 
 /* process.c */
 void process_record(struct fold *f, const struct record *r, const uint8_t *payload, int32_t tid);
-void process_started(struct fold *f);
+void process_started(struct fold *f,
+                     uint64_t unix_nano); /* of the first that is known; told once */
 void process_metrics(struct fold *f);
 void process_free(struct fold *f);
 

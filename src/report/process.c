@@ -16,6 +16,7 @@
 #include "report/fold_state.h"
 
 enum { ARGUMENTS_MAX = 128 };
+static const uint64_t START_SLACK = 60000000000; /* ns: the reporter starts after the program */
 
 /* ------------------------------------------------------------------ events */
 
@@ -24,7 +25,7 @@ static bool wanted(struct fold *f, struct text executable)
     return f->conf->events_process.enabled && filter_pass(f->filter_process, executable);
 }
 
-void process_started(struct fold *f)
+void process_started(struct fold *f, uint64_t unix_nano)
 {
     if (f->start_told)
         return;
@@ -32,7 +33,8 @@ void process_started(struct fold *f)
     if (!f->conf->events_process.enabled || !wanted(f, process_executable(f)))
         return;
     struct event *e = event_begin(f, "scope.process.start", &scope_process, 0, 0);
-    e->record.time = process_start_time(f);
+    bool sane = unix_nano < f->started && f->started - unix_nano < START_SLACK;
+    e->record.time = sane ? unix_nano : f->started;
     process_describe(f, e);
     event_submit(f, e);
 }
@@ -54,6 +56,13 @@ static void arguments(struct event *e, const struct record *r, const uint8_t *pa
     }
     if (n)
         event_list(e, "process.command_args", items, n);
+}
+
+/* What is executed, by path; a name alone was looked for along PATH. */
+static void executable(struct event *e, struct text path)
+{
+    bool name = path.length && !memchr(path.data, '/', path.length);
+    event_text(e, name ? "process.executable.name" : "process.executable.path", path);
 }
 
 static struct child *child_of(struct fold *f, int32_t pid)
@@ -103,7 +112,7 @@ static void spawned(struct fold *f, const struct record *r, const uint8_t *paylo
         return;
     struct event *e = event_begin(f, "scope.process.spawn", &scope_process, r->end, tid);
     event_string(e, "scope.operation", op_name(r->op));
-    event_text(e, "process.executable.path", path);
+    executable(e, path);
     arguments(e, r, payload);
     if (r->result > 0)
         event_int(e, "scope.child.pid", r->result);
@@ -120,7 +129,7 @@ static void replaced(struct fold *f, const struct record *r, const uint8_t *payl
     if (!wanted(f, path))
         return;
     struct event *e = event_begin(f, "scope.process.exec", &scope_process, r->end, tid);
-    event_text(e, "process.executable.path", path);
+    executable(e, path);
     arguments(e, r, payload);
     event_submit(f, e);
 }
@@ -133,7 +142,7 @@ static void not_replaced(struct fold *f, const struct record *r, const uint8_t *
     if (!wanted(f, path))
         return;
     struct event *e = event_begin(f, "scope.process.exec", &scope_process, r->end, tid);
-    event_text(e, "process.executable.path", path);
+    executable(e, path);
     event_error(e, r->result);
     event_submit(f, e);
 }
@@ -179,7 +188,7 @@ static void child_ended(struct fold *f, const struct record *r, int32_t tid)
         event_string(e, "scope.exit.seen_by", "parent");
         event_int(e, "scope.child.pid", r->result);
         if (path.length)
-            event_text(e, "process.executable.path", path);
+            executable(e, path);
         if (WIFEXITED(status)) {
             event_int(e, "process.exit.code", WEXITSTATUS(status));
         } else {

@@ -506,12 +506,6 @@ struct text process_executable(struct fold *f)
     return id ? id->executable : (struct text){0};
 }
 
-uint64_t process_start_time(struct fold *f)
-{
-    struct process_identity *id = identity(f);
-    return id && id->created && id->created < f->started ? id->created : f->started;
-}
-
 void process_describe(struct fold *f, struct event *e)
 {
     struct process_identity *id = identity(f);
