@@ -1,19 +1,18 @@
 /*
  * From an address to socket addresses. Numbers and `localhost` need nobody; other names are looked
- * up by libc, on the reporter's thread, and the answer is kept until the connection fails.
+ * up, and the answer is kept until the connection fails.
  */
 #include "transport/internal.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <net/if.h>
-#include <netdb.h>
 #include <stddef.h>
 #include <string.h>
 #include <strings.h>
 
 #include "os/sys.h"
-#include "report/report.h"
+#include "transport/lookup.h"
 
 static uint16_t port_of(const struct transport *t)
 {
@@ -90,27 +89,17 @@ static int resolve_unix(struct transport *t)
     return 0;
 }
 
-static int resolve_name(struct transport *t)
+static int resolve_name(struct transport *t, uint16_t port, uint64_t deadline)
 {
-    struct addrinfo *found = NULL;
-    const struct addrinfo hints = {
-        .ai_flags = AI_NUMERICSERV | AI_ADDRCONFIG,
-        .ai_socktype = t->address.type == ADDRESS_UDP ? SOCK_DGRAM : SOCK_STREAM,
-    };
-    int r = getaddrinfo(t->address.host, t->address.port, &hints, &found);
+    const struct lookup_sources usual = {0};
+    int n = lookup(t->address.host, port, &usual, t->endpoints, deadline);
 
-    for (struct addrinfo *a = found; r == 0 && a && t->endpoint_count < ENDPOINTS_MAX;
-         a = a->ai_next) {
-        struct endpoint *e = &t->endpoints[t->endpoint_count];
-        if (a->ai_addrlen > sizeof(*e) - offsetof(struct endpoint, any))
-            continue;
-        memcpy(&e->any, a->ai_addr, a->ai_addrlen);
-        e->length = a->ai_addrlen;
-        t->endpoint_count++;
-    }
-    if (found)
-        freeaddrinfo(found);
-    return t->endpoint_count ? 0 : transport_away(t, "the host's name was not found", 0);
+    if (n == -ENOENT)
+        return transport_away(t, "there is no host of that name", 0);
+    if (n < 0)
+        return transport_away(t, "no name server answered for the host's name", 0);
+    t->endpoint_count = (unsigned)n;
+    return 0;
 }
 
 int resolve(struct transport *t, uint64_t deadline)
@@ -132,7 +121,5 @@ int resolve(struct transport *t, uint64_t deadline)
         t->endpoint_count = 1;
         return 0;
     }
-    if (now_mono() >= deadline)
-        return transport_away(t, "the host's name was not looked up in time", 0);
-    return resolve_name(t);
+    return resolve_name(t, port, deadline);
 }
