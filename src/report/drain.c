@@ -181,12 +181,13 @@ static void meet_used(struct drain *d, uint32_t i)
     uint32_t head = chunk_head(chunk);
     uint32_t lane = __atomic_load_n(&chunk->lane, __ATOMIC_RELAXED);
     uint32_t sequence = __atomic_load_n(&chunk->sequence, __ATOMIC_RELAXED);
-    bool written = head > CHUNK_DATA && lane < d->lanes;
+    bool given = __atomic_load_n(&d->region->chunk_full[i / 64], __ATOMIC_ACQUIRE) >> i % 64 & 1;
+    bool written = (head > CHUNK_DATA || (given && head == CHUNK_DATA)) && lane < d->lanes;
     if (c->is == CHUNK_LINKED) {
         if (written && c->lane == lane && c->sequence == sequence)
             return;
-        drain_drop(d,
-                   DROP_INVALID); /* once written into, a chunk is nobody else's but ours to free */
+        /* once written into, a chunk is nobody's but ours to free */
+        drain_drop(d, DROP_INVALID);
         unlink_chunk(d, i);
     } else if (head > CHUNK_DATA && !written && c->is != CHUNK_EMPTY) {
         drain_drop(d, DROP_INVALID);
