@@ -97,6 +97,7 @@ static void readers(void **state)
     p = point_of(&b, "scope.file.operation.duration", NULL, NULL);
     assert_int_equal(p->histogram.count, 1);
     assert_true(fabs(p->histogram.max - 1.5e-6) < 1e-12); /* of this period alone */
+    assert_true(fabs(p->histogram.min - 1.5e-6) < 1e-12);
     collect(x, 1, TEMPORALITY_CUMULATIVE, &b);
     p = point_of(&b, "scope.file.operation.duration", NULL, NULL);
     assert_int_equal(p->histogram.count, 2);

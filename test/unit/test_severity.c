@@ -56,6 +56,7 @@ static const struct sample samples[] = {
     {"time=\"2024\" level=warning msg=\"x\"", 13, "warning"},
     {"ts=1 lvl=eror msg=x", 17, "eror"},
     {"url=/x?sublevel=error", 0, NULL},
+    {"GET /x?level=error HTTP/1.1", 0, NULL},
     {"[ts=1 level=info]", 9, "info"},
     {"2024-05-05 12:00:00.000 UTC [123] ERROR:  relation does not exist", 17, "ERROR"},
     {"2024-05-05 12:00:00.000 UTC [123] LOG:  checkpoint", 9, "LOG"},
