@@ -90,17 +90,17 @@ void hook_set_conf(const struct conf *conf);
 void hook_sweep(void);
 
 /*
- * The main thread is gone, or may go unseen, while the process lives on. glibc ends such a process
- * when its last thread ends (exit(0), MAIN_EXITS), the kernel when it has no thread left (with the
- * main thread's own status, MAIN_LEAVES: a raw exit). A thread of ours would keep both from it: so
- * the reporter looks now and then whether hook_alone(), and then does the same: exit(0), or, after
- * MAIN_LEAVES, delivers and ends itself by a raw exit.
+ * The main thread is gone, or may go unseen, while the process lives on. After MAIN_EXITS
+ * (pthread_exit) glibc ends the process with exit(0) when its last thread ends; after MAIN_LEAVES (a
+ * raw exit, or strict mode) the kernel does when there is none left. A thread of ours may keep neither
+ * from it: after MAIN_LEAVES the reporter delivers and ends, by a raw exit with hook_exit_code; after
+ * MAIN_EXITS, where glibc counts it, it looks now and then whether hook_alone().
  */
 enum { MAIN_EXITS = 1, MAIN_LEAVES = 2 };
 extern uint32_t hook_main_gone;
 extern int hook_exit_code; /* of the thread that ended last: the status where nobody says exit */
-/* Whether the main thread has ended and no other is left but the caller. */
-bool hook_alone(void);
+/* 1: the main thread has ended and no other is left but the caller. -1: there is no /proc to tell. */
+int hook_alone(void);
 
 /*
  * The lane to record on, or NULL: pass straight through (not ready yet, switched off, one of our own

@@ -137,12 +137,12 @@ struct directory_entry {
 };
 
 /* Whether the main thread, seen from another one, has ended: a zombie until the process ends. */
-static bool main_has_ended(void)
+static int main_has_ended(void)
 {
     char stat[512];
     long fd = sys(openat, AT_FDCWD, "/proc/self/stat", O_RDONLY | O_CLOEXEC);
     if (fd < 0)
-        return false;
+        return -1;
     long n = sys(read, fd, stat, sizeof(stat) - 1);
     sys(close, fd);
     /* pid (name) state: the name may hold anything, a parenthesis too */
@@ -150,17 +150,18 @@ static bool main_has_ended(void)
         if (stat[at] == ')')
             return stat[at + 2] == 'Z';
     }
-    return false;
+    return -1;
 }
 
-bool hook_alone(void)
+int hook_alone(void)
 {
-    if (!main_has_ended())
-        return false;
+    int ended = main_has_ended();
+    if (ended <= 0)
+        return ended;
     int32_t pid = (int32_t)sys(getpid), tid = (int32_t)sys(gettid);
     long fd = sys(openat, AT_FDCWD, "/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
-        return false;
+        return -1;
     char buffer[1024] __attribute__((aligned(8)));
     bool others = false;
     long n;

@@ -270,35 +270,32 @@ static uint64_t turn(void)
     return due;
 }
 
-/* Whether the process may one day have no thread left but this one, which nobody would end. */
+/* glibc, which counts this thread, will not end the process when all others have ended. */
 static bool may_be_alone(void)
 {
-    uint32_t gone = __atomic_load_n(&hook_main_gone, __ATOMIC_RELAXED);
-
-    return gone == MAIN_LEAVES || (gone && !uncounted);
+    return __atomic_load_n(&hook_main_gone, __ATOMIC_RELAXED) == MAIN_EXITS && !uncounted;
 }
 
 /*
- * The main thread has ended, and so have all others: what glibc's last thread would do, or, after a
- * raw exit, what the kernel would: end, with the status of the last thread.
+ * Whether this thread must end now, so that it does not keep the process from ending: after a raw
+ * exit of the main thread, when the kernel looks for the last one, or where it cannot tell whether
+ * it is the last. If it is, it does what glibc's last thread would do.
  */
-static void end_if_alone(void)
+static bool must_leave(void)
 {
-    if (!may_be_alone() || !hook_alone())
-        return;
-    if (__atomic_load_n(&hook_main_gone, __ATOMIC_RELAXED) == MAIN_LEAVES) {
-        __atomic_store_n(&life.stop, 1, __ATOMIC_SEQ_CST);
-        turn();
-        reporter_close_sinks(life.reporter, true);
-        sys(exit, hook_exit_code);
-    }
+    if (__atomic_load_n(&hook_main_gone, __ATOMIC_RELAXED) == MAIN_LEAVES)
+        return true;
+    if (!may_be_alone())
+        return false;
+    int alone = hook_alone();
     void (*leave)(int) = (void (*)(int))hook_libc("exit");
-    if (!leave)
-        return;
+    if (alone <= 0 || !leave)
+        return alone < 0;
     /* From here on this is the program's last thread, seen as any other. */
     __atomic_store_n(&life.state, THREAD_NONE, __ATOMIC_SEQ_CST);
     hook_self = NULL;
     leave(0);
+    return false;
 }
 
 static uint64_t sooner(uint64_t due)
@@ -322,7 +319,8 @@ static void loop(void)
         sleep_until(sooner(due));
         if (has_full_chunks(life.region))
             nap(due);
-        end_if_alone();
+        if (must_leave())
+            return;
     }
 }
 
@@ -386,6 +384,7 @@ static void *thread_main(void *unused)
     life_busy_end();
     if (built) {
         loop();
+        __atomic_store_n(&life.stop, 1, __ATOMIC_SEQ_CST);
         turn();
         /* The table, and with it every connection, ends with this thread. */
         reporter_close_sinks(life.reporter, true);
@@ -393,6 +392,13 @@ static void *thread_main(void *unused)
         no_thread();
     }
     count_thread(true);
+    if (__atomic_load_n(&hook_main_gone, __ATOMIC_RELAXED)) {
+        /* not once more: from here on what is recorded is delivered in place */
+        no_thread();
+        life.try_again = UINT64_MAX;
+    }
+    if (__atomic_load_n(&hook_main_gone, __ATOMIC_RELAXED) == MAIN_LEAVES)
+        sys(exit, hook_exit_code);
     return unused;
 }
 

@@ -75,7 +75,7 @@ static void reopened(void)
     printf("same file %d\n", f != NULL);
     if (f)
         fputs("still two\n", f);
-    f = freopen("/no/such/place", "r", f);
+    f = freopen("/no/such/place", "r", f ? f : fopen("three", "w"));
     printf("failed %p %s, number free %d\n", (void *)f, strerror(errno), fcntl(fd, F_GETFD) == -1);
     show("one");
     show("two");
