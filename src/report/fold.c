@@ -152,7 +152,8 @@ void fold_set_conf(struct fold *f, const struct conf *conf)
     f->conf = conf;
     f->series.limit = conf->cardinality_limit > 1 ? conf->cardinality_limit : 2;
     filters_make(f);
-    resource_free(f); /* attributes and tags may have changed */
+    if (!f->region->sandboxed) /* what was read then cannot be read again */
+        resource_free(f);      /* attributes and tags may have changed */
 }
 
 void fold_troubles(struct fold *f, conf_report *report, void *context)

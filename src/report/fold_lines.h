@@ -85,6 +85,9 @@ void lines_tick(struct lines *l, const struct lines_options *o, uint64_t now,
 /* The end: everything held is handed over. */
 void lines_flush(struct lines *l, const struct lines_options *o, const struct lines_sink *sink);
 
+/* Gives large buffers back if nothing is held. */
+void lines_relax(struct lines *l);
+
 /* Whether anything is held back. */
 static inline bool lines_pending(const struct lines *l)
 {

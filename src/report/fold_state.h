@@ -22,6 +22,7 @@ enum {
     QUERIES_MAX = 256,
     CHILDREN_MAX = 1024,
     PATH_LIMIT = 8192,
+    STREAMS_MAX = 4096,
     STREAMS = 3, /* of one file: as a log, standard output, standard error */
 };
 
@@ -240,6 +241,7 @@ struct fold {
     struct descriptor *closing, **closing_end;
 
     struct stream *streams;
+    uint32_t stream_count;
     struct ready *ready, **ready_end;
     size_t ready_bytes;
     struct rate event_rate, line_rate;

@@ -82,9 +82,10 @@ static struct stream *stream_of(struct fold *f, struct description *d, unsigned 
     struct stream *s = d->stream[which];
     if (s)
         return s;
-    s = calloc(1, sizeof(*s));
+    s = f->stream_count < STREAMS_MAX ? calloc(1, sizeof(*s)) : NULL;
     if (!s)
         return NULL;
+    f->stream_count++;
     lines_init(&s->lines);
     s->of = d;
     s->which = (uint8_t)which;
@@ -209,6 +210,7 @@ static void stream_tick(struct fold *f, struct stream *s, uint64_t now, bool fin
         lines_flush(&s->lines, &o, &sink);
     else if (lines_pending(&s->lines))
         lines_tick(&s->lines, &o, now, &sink);
+    lines_relax(&s->lines);
 }
 
 void streams_tick(struct fold *f, bool final)
@@ -233,6 +235,7 @@ void stream_close(struct fold *f, struct description *d)
             s->next->previous = s->previous;
         lines_clear(&s->lines);
         free(s);
+        f->stream_count--;
         d->stream[i] = NULL;
     }
 }

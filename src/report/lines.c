@@ -9,7 +9,7 @@
 
 static const uint64_t GROUP_IDLE = 1000000000ULL;   /* ns: then an entry is complete */
 static const uint64_t PARTIAL_IDLE = 5000000000ULL; /* ns: then an unfinished line is handed over */
-enum { BLANKS_MAX = 8 };
+enum { BLANKS_MAX = 8, ROOM_KEPT = 1024 };
 
 void lines_init(struct lines *l)
 {
@@ -380,6 +380,22 @@ void lines_tick(struct lines *l, const struct lines_options *o, uint64_t now,
     if (!l->started && now - l->last >= GROUP_IDLE) {
         group_end(l, sink);
         l->state = TRACE_NONE;
+    }
+}
+
+void lines_relax(struct lines *l)
+{
+    if (lines_pending(l))
+        return;
+    if (l->partial_room > ROOM_KEPT) {
+        free(l->partial);
+        l->partial = NULL;
+        l->partial_room = 0;
+    }
+    if (l->group_room > ROOM_KEPT) {
+        free(l->group);
+        l->group = NULL;
+        l->group_room = 0;
     }
 }
 
