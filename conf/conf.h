@@ -137,6 +137,12 @@ void conf_free(struct conf *conf);
 /* Whether the process of conf_load's input is to be observed: enabled, and not excluded. */
 bool conf_observes(const struct conf *conf, const struct conf_input *input);
 
+/*
+ * The rule of processes.exclude that leaves this process alone; NULL: none does (it may still not
+ * be observed: `enabled` is off, or processes.include means others).
+ */
+const struct conf_match *conf_excluded_by(const struct conf *conf, const struct conf_input *input);
+
 /* `scope config`: every key, its value and where the value came from, as YAML with comments. */
 int conf_print(const struct conf *conf, FILE *out);
 /* `scope config check`: 0, or the number of errors reported. -errno if the file cannot be read. */

@@ -158,3 +158,11 @@ bool conf_observes(const struct conf *conf, const struct conf_input *input)
     return (conf->include_count == 0 || any(conf->include, conf->include_count, input)) &&
            !any(conf->exclude, conf->exclude_count, input);
 }
+
+const struct conf_match *conf_excluded_by(const struct conf *conf, const struct conf_input *input)
+{
+    for (size_t i = 0; input->executable && i < conf->exclude_count; i++)
+        if (match_applies(&conf->exclude[i], input))
+            return &conf->exclude[i];
+    return NULL;
+}

@@ -165,6 +165,14 @@ static void *ours_for(void *context, const char *name, const void *value, bool b
     return elf_address(self, s);
 }
 
+static unsigned patched_count, refused_count;
+
+void got_counts(unsigned *patched, unsigned *refused)
+{
+    *patched = __atomic_load_n(&patched_count, __ATOMIC_RELAXED);
+    *refused = __atomic_load_n(&refused_count, __ATOMIC_RELAXED);
+}
+
 static bool patch_tree(struct opened *o)
 {
     bool all = true;
@@ -176,8 +184,13 @@ static bool patch_tree(struct opened *o)
         }
     }
     for (size_t i = 0; i < o->count; i++) {
-        if (o->objects[i].in_tree && got_patch_object(&o->objects[i], ours_for, o) < 0)
+        long changed = o->objects[i].in_tree ? got_patch_object(&o->objects[i], ours_for, o) : 0;
+        if (changed > 0)
+            __atomic_fetch_add(&patched_count, 1, __ATOMIC_RELAXED);
+        if (changed < 0) {
+            __atomic_fetch_add(&refused_count, 1, __ATOMIC_RELAXED);
             all = false;
+        }
     }
     return all;
 }

@@ -37,6 +37,9 @@ long got_patch_object(const struct got_object *object, got_replace *replace, voi
  */
 bool got_patch_opened(void *handle);
 
+/* How many objects were patched so far, and how many could not be. Any thread. */
+void got_counts(unsigned *patched, unsigned *refused);
+
 /*
  * Whether an object that this address lies in searches libraries along a path of its own (RPATH,
  * RUNPATH); true as well where the object is not found.

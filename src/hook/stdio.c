@@ -318,3 +318,17 @@ bool stdio_patch_file(FILE *file)
     }
     return true;
 }
+
+const char *stdio_unseen(void)
+{
+    const void **bytes = hook_libc("_IO_file_jumps");
+
+    if (!bytes || !original.read || !original.write)
+        return "libc does not show its table";
+    if (!in_libc_data(bytes))
+        return "libc's table is not where its data is";
+    if (is_ours(bytes))
+        return NULL;
+    return is_expected(bytes) ? "its table may not be written"
+                              : "its table is not as expected: another library has changed it";
+}

@@ -11,4 +11,7 @@
 /* Patches the table of a FILE that libc has just made. False: it stays unobserved. */
 bool stdio_patch_file(FILE *file);
 
+/* Why stdio is not seen now, in words; NULL: its table is ours. Any thread. */
+const char *stdio_unseen(void);
+
 #endif

@@ -86,9 +86,11 @@ static unsigned read_commands(long fd)
             asked = (asked & ~(unsigned)CONTROL_OFF) | CONTROL_ON;
         else if (!strcmp(line, "reload"))
             asked |= CONTROL_RELOAD;
+        else if (!strcmp(line, "status"))
+            asked |= CONTROL_STATUS;
         else if (*line)
-            diagnostics(DIAGNOSTICS_WARN, "control file: \"%.40s\" is none of off, on, reload",
-                        line);
+            diagnostics(DIAGNOSTICS_WARN,
+                        "control file: \"%.40s\" is none of off, on, reload, status", line);
         line = next;
     }
     return asked;
@@ -133,7 +135,58 @@ unsigned control_look(struct control *c)
     return asked;
 }
 
+/* ------------------------------------------------------------------ status */
+
+/* Under another name first: who reads the answer finds all of it. */
+static long write_new(long directory, const char *name, const char *text, size_t length)
+{
+    sys(unlinkat, directory, name, 0);
+    long fd =
+        sys(openat, directory, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return fd;
+    long n = sys(write, fd, text, length);
+    sys(close, fd);
+    return n < 0 ? n : (size_t)n == length ? 0 : -ENOSPC;
+}
+
+int control_answer(const struct control *c, const char *text, size_t length)
+{
+    const char *name = c->path + c->directory + 1;
+    char directory[sizeof(c->path)], new[32], final[32];
+
+    if (!c->path[0] || !directory_is_safe(c))
+        return -EPERM;
+    memcpy(directory, c->path, c->directory);
+    directory[c->directory] = '\0';
+    snprintf(new, sizeof(new), ".%.16s.status", name);
+    snprintf(final, sizeof(final), "%.16s.status", name);
+    long at = sys(openat, AT_FDCWD, directory, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (at < 0)
+        return (int)at;
+    long r = write_new(at, new, text, length);
+    if (r == 0)
+        r = sys(renameat, at, new, at, final);
+    if (r != 0)
+        sys(unlinkat, at, new, 0);
+    sys(close, at);
+    return (int)r;
+}
+
 /* ------------------------------------------------------------------ reload */
+
+static int reload_troubles = -1;
+
+static void count_trouble(void *context, const struct conf_trouble *trouble)
+{
+    reload_troubles++;
+    diagnostics_trouble(context, trouble);
+}
+
+int control_reload_troubles(void)
+{
+    return reload_troubles;
+}
 
 /* A file of NUL-ended strings as an array of them; *text and the array are the caller's to free. */
 static char **read_strings(const char *path, char **text)
@@ -186,8 +239,10 @@ struct conf *control_reload(void)
         .uid = (uint32_t)sys(geteuid),
     };
     struct conf *conf = NULL;
-    if (environment)
-        conf = conf_load(&input, diagnostics_trouble, NULL);
+    if (environment) {
+        reload_troubles = 0;
+        conf = conf_load(&input, count_trouble, NULL);
+    }
     free(environment);
     free(arguments);
     free(environ_text);

@@ -1,6 +1,7 @@
 /*
  * control: a running process is switched off and on, or told to read its configuration again, by a
- * file that only its own user may write: <control.dir>/<pid>, lines `off`, `on`, `reload`.
+ * file that only its own user may write: <control.dir>/<pid>, lines `off`, `on`, `reload`; and
+ * `status`: it then says how it is in <control.dir>/<pid>.status (report/status.h).
  *
  * Called on the reporter's thread. One stat when nothing has changed. The directory and the file
  * must belong to the process's user (or root) and be writable by nobody else, or they are ignored;
@@ -28,6 +29,7 @@ enum {
     CONTROL_OFF = 1u,
     CONTROL_ON = 2u,
     CONTROL_RELOAD = 4u,
+    CONTROL_STATUS = 8u,
 };
 
 /* Main thread, before others may change the environment. started: CLOCK_REALTIME, ns. */
@@ -38,9 +40,17 @@ void control_after_fork(struct control *c, int32_t pid, uint64_t started);
 unsigned control_look(struct control *c);
 
 /*
+ * Leaves the answer to `status` beside the control file, readable by the user alone, whole or not
+ * at all. 0 or -errno; -EPERM where the directory is not ours alone.
+ */
+int control_answer(const struct control *c, const char *text, size_t length);
+
+/*
  * Loads the configuration anew, for this process as it was started. Troubles go to diagnostics.
  * NULL: no memory. The caller owns it (conf_free).
  */
 struct conf *control_reload(void);
+/* How many troubles the latest control_reload() found; before it, -1. */
+int control_reload_troubles(void);
 
 #endif

@@ -9,12 +9,16 @@
 #include <linux/close_range.h>
 #include <linux/futex.h>
 #include <pthread.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <time.h>
 
 #include "os/sys.h"
+#include "hook/got.h"
+#include "hook/stdio.h"
 #include "report/diagnostics.h"
+#include "report/status.h"
 #include "transport/transport.h"
 
 enum {
@@ -174,6 +178,19 @@ static bool is_asked(void)
            __atomic_load_n(&life.stop, __ATOMIC_SEQ_CST);
 }
 
+/* What cannot wake us is looked at now and then. */
+static uint64_t sooner(uint64_t due)
+{
+    uint64_t now = now_mono();
+
+    /* One that is sandboxed cannot wake us: it makes no system call. */
+    if (life.region->sandboxed && due > now + SANDBOXED_LOOK_MS * MILLISECOND)
+        due = now + SANDBOXED_LOOK_MS * MILLISECOND;
+    if (may_be_alone() && due > now + ALONE_LOOK_MS * MILLISECOND)
+        due = now + ALONE_LOOK_MS * MILLISECOND;
+    return due;
+}
+
 /* Waits until `due`, a full chunk, or until asked to deliver. Whoever wakes us clears the word. */
 static void sleep_until(uint64_t due)
 {
@@ -181,7 +198,7 @@ static void sleep_until(uint64_t due)
 
     __atomic_store_n(word, 1, __ATOMIC_SEQ_CST);
     if (!is_asked() && !has_full_chunks(life.region))
-        futex_wait_until(word, 1, due, true);
+        futex_wait_until(word, 1, sooner(due), true);
     __atomic_store_n(word, 0, __ATOMIC_SEQ_CST);
 }
 
@@ -195,6 +212,39 @@ static void nap(uint64_t due)
 
     if (!is_asked() && !reporter_is_tight(life.reporter))
         futex_wait_until(&life.asked, asked, until < due ? until : due, false);
+}
+
+static unsigned start_troubles(void)
+{
+    unsigned n = 0;
+
+    for (const char *text = hook_troubles(); *text; text++)
+        n += *text == '\n';
+    return n;
+}
+
+/* Answers `status`: what there is to say is small, and asked for by a person now and then. */
+static void tell_status(void)
+{
+    int troubles = control_reload_troubles();
+    struct status s = {
+        .pid = life.region->pid,
+        .time = now_unix(),
+        .stdio = stdio_unseen(),
+        .troubles = troubles < 0 ? start_troubles() : (unsigned)troubles,
+    };
+    char *text = malloc(STATUS_BYTES);
+
+    if (!text)
+        return;
+    got_counts(&s.got_patched, &s.got_refused);
+    status_of_region(&s, life.region);
+    reporter_status(life.reporter, &s);
+    size_t length = status_encode(&s, text, STATUS_BYTES);
+    int r = length ? control_answer(&life.control, text, length) : -ENOSPC;
+    if (r < 0)
+        diagnostics(DIAGNOSTICS_WARN, "status: not written (error %d)", -r);
+    free(text);
 }
 
 static void apply_control(void)
@@ -217,6 +267,8 @@ static void apply_control(void)
         life.region->enabled = asked & CONTROL_ON ? 1 : 0;
         diagnostics(DIAGNOSTICS_INFO, "switched %s", asked & CONTROL_ON ? "on" : "off");
     }
+    if (asked & CONTROL_STATUS)
+        tell_status();
 }
 
 /*
@@ -298,25 +350,13 @@ static bool must_leave(void)
     return false;
 }
 
-static uint64_t sooner(uint64_t due)
-{
-    uint64_t now = now_mono();
-
-    /* One that is sandboxed cannot wake us: it makes no system call. */
-    if (life.region->sandboxed && due > now + SANDBOXED_LOOK_MS * MILLISECOND)
-        due = now + SANDBOXED_LOOK_MS * MILLISECOND;
-    if (may_be_alone() && due > now + ALONE_LOOK_MS * MILLISECOND)
-        due = now + ALONE_LOOK_MS * MILLISECOND;
-    return due;
-}
-
 static void loop(void)
 {
     while (!__atomic_load_n(&life.stop, __ATOMIC_SEQ_CST)) {
         uint64_t due = turn();
         if (is_asked())
             continue;
-        sleep_until(sooner(due));
+        sleep_until(due);
         if (has_full_chunks(life.region))
             nap(due);
         if (must_leave())

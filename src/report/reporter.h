@@ -45,6 +45,10 @@ void reporter_free_copy(struct reporter *r);
 /* A new configuration: the sinks are rebuilt where they changed. conf must outlive the reporter. */
 void reporter_set_conf(struct reporter *r, const struct conf *conf);
 
+/* Fills in what the reporter knows: sinks, drops, notes, the configuration's file. */
+struct status;
+void reporter_status(const struct reporter *r, struct status *s);
+
 /* When metrics are collected: releases the lanes of threads that are gone (hook_sweep). */
 extern void (*reporter_sweep)(void);
 
