@@ -54,7 +54,8 @@ struct series_set {
     uint32_t limit;      /* points of one instrument, the overflow point among them */
     uint64_t overflowed; /* measurements that went into overflow points */
     uint64_t start;      /* unix ns */
-    uint64_t collected[SERIES_READERS]; /* unix ns of the last collection, 0 never */
+    uint64_t collected[SERIES_READERS]; /* unix ns of the last collection that was taken, 0 never */
+    uint64_t offered[SERIES_READERS];   /* unix ns of the last collection */
     struct series **table;              /* by hash, open addressing */
     uint32_t table_size, table_used;
 };
@@ -79,8 +80,15 @@ void series_record(struct series *s, double value); /* one measurement into a hi
 /* Many at once, already in buckets. min > max: extremes not known. */
 void series_merge(struct series *s, const uint64_t *buckets, double sum, double min, double max);
 
-/* All points of one reader; *metrics from arena. Returns the number of metrics. */
+/*
+ * All points of one reader; *metrics from arena. Returns the number of metrics. What a delta reader
+ * is given stays due to it until series_taken: a batch that found no room is not lost, but part of
+ * the next. Nothing may be measured between the two.
+ */
 size_t series_collect(struct series_set *set, unsigned reader, enum temporality temporality,
                       uint64_t now, struct arena *arena, const struct metric **metrics);
+
+/* The reader has got what the last series_collect gave for it, with the same `temporality`. */
+void series_taken(struct series_set *set, unsigned reader, enum temporality temporality);
 
 #endif

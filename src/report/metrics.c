@@ -412,6 +412,14 @@ static void dropped(struct fold *f)
     }
 }
 
+uint64_t fold_dropped(const struct fold *f, enum drop cause)
+{
+    if (cause >= DROP_COUNT)
+        return 0;
+    return __atomic_load_n(&f->region->drops[cause], __ATOMIC_RELAXED) + f->drops[cause] +
+           (cause == DROP_CARDINALITY ? f->series.overflowed : 0);
+}
+
 size_t fold_metrics(struct fold *f, unsigned reader, enum temporality temporality, bool final,
                     struct arena *arena, struct batch *batch)
 {
@@ -426,4 +434,9 @@ size_t fold_metrics(struct fold *f, unsigned reader, enum temporality temporalit
         *batch = (struct batch){
             .signal = SIGNAL_METRICS, .resource = fold_resource(f), .metrics = metrics, .count = n};
     return n;
+}
+
+void fold_metrics_taken(struct fold *f, unsigned reader, enum temporality temporality)
+{
+    series_taken(&f->series, reader, temporality);
 }

@@ -14,6 +14,7 @@ enum {
     STREAM_UNIT = 64 * 1024,
     LINE_MAX = 256 * 1024, /* one line, where the transport has no limit of its own */
     DATAGRAM_MAX = 65507,  /* one line over datagrams: what UDP can carry at all */
+    METRICS_SHARE = 8,     /* one part in so many of the bound is for metrics alone */
 };
 
 #define BACK_OFF_FIRST 500000000ull
@@ -32,10 +33,12 @@ struct queue {
     struct transport *transport;
     struct unit *first, *last;
     size_t bytes, items;
+    size_t room;              /* bytes that what is being put may fill */
     size_t pack;              /* lines go into units of this size; a longer line into its own */
     size_t line_max;          /* what the encoder may make */
     bool separated;           /* newlines stand between lines only: StatsD datagrams */
     uint64_t dropped, failed; /* items: at the bound; refused for good */
+    uint64_t sent;            /* items */
     unsigned failures;        /* attempts in a row that got nowhere */
     uint64_t next_try;        /* CLOCK_MONOTONIC ns; 0: any time */
     uint64_t random;
@@ -77,6 +80,9 @@ struct queue *queue_new(const struct sink_encoder *encoder, const char *url,
     bool datagrams = transport_is_datagram(q->transport);
     if (q->pack > STREAM_UNIT)
         q->pack = STREAM_UNIT;
+    /* A small queue holds many small units rather than none. */
+    if (!datagrams && q->pack > conf->memory_queue / 16)
+        q->pack = conf->memory_queue / 16;
     /* A StatsD line must fit a datagram; an NDJSON line that does not has a bigger one to itself.
      */
     q->line_max = statsd ? q->pack : datagrams ? DATAGRAM_MAX : LINE_MAX;
@@ -119,7 +125,7 @@ static void add(struct queue *q, const char *data, size_t length, size_t items)
     if (q->separated && length && data[length - 1] == '\n')
         length--;
     struct unit *u = NULL;
-    if (q->bytes + sizeof(*u) + length <= q->conf->memory_queue)
+    if (q->bytes + sizeof(*u) + length <= q->room)
         u = malloc(sizeof(*u) + length);
     if (!u) {
         q->dropped += items;
@@ -172,8 +178,35 @@ static void take_unit(void *context, const void *data, size_t length, size_t ite
 uint64_t queue_put(struct queue *q, const struct batch *batch)
 {
     q->dropped = 0;
+    q->room = q->conf->memory_queue - q->conf->memory_queue / METRICS_SHARE;
     size_t left_out = q->encoder->encode(batch, q->conf, q->line_max, take_unit, q);
     return q->dropped + left_out;
+}
+
+bool queue_put_whole(struct queue *q, const struct batch *batch, uint64_t *left_out)
+{
+    struct unit *last = q->last;
+
+    q->dropped = 0;
+    q->room = q->first ? q->conf->memory_queue : SIZE_MAX;
+    *left_out = q->encoder->encode(batch, q->conf, q->line_max, take_unit, q);
+    if (!q->dropped)
+        return true;
+    /* Some of it did not fit: the rest goes again. */
+    struct unit *u = last ? last->next : q->first;
+    if (last)
+        last->next = NULL;
+    else
+        q->first = NULL;
+    q->last = last;
+    while (u) {
+        struct unit *next = u->next;
+        q->bytes -= sizeof(*u) + u->length;
+        q->items -= u->items;
+        free(u);
+        u = next;
+    }
+    return false;
 }
 
 /* ------------------------------------------------------------------ out */
@@ -213,6 +246,7 @@ static void trim(struct queue *q, size_t taken)
     /* Where a line is not an item, what cannot be told stays counted as waiting. */
     size_t items = before == u->items || lines < u->items ? lines : u->items;
     q->items -= u->items - items;
+    q->sent += u->items - items;
     u->items = items;
 }
 
@@ -235,6 +269,7 @@ bool queue_flush(struct queue *q, uint64_t deadline, bool insist, uint64_t *fail
             q->failed += u->items;
         } else {
             q->reason[0] = '\0';
+            q->sent += u->items;
         }
         q->failures = 0;
         q->next_try = 0;
@@ -259,6 +294,11 @@ size_t queue_items(const struct queue *q)
     return q->items;
 }
 
+uint64_t queue_sent(const struct queue *q)
+{
+    return q->sent;
+}
+
 const char *queue_reason(const struct queue *q)
 {
     return q->reason;
@@ -274,7 +314,7 @@ void queue_after_fork(struct queue *q)
     while (q->first)
         pop(q);
     transport_after_fork(q->transport);
-    q->dropped = q->failed = 0;
+    q->dropped = q->failed = q->sent = 0;
     q->failures = 0;
     q->next_try = 0;
     q->reason[0] = '\0';

@@ -65,11 +65,19 @@ size_t fold_logs(struct fold *f, bool final, size_t max, struct arena *arena, st
 size_t fold_metrics(struct fold *f, unsigned reader, enum temporality temporality, bool final,
                     struct arena *arena, struct batch *batch);
 
+/*
+ * The batch of the last fold_metrics has a place in its sink's queue. Without this the same amounts
+ * come again with the next: metrics wait here, folded, for a sink that is away, and lose nothing.
+ */
+void fold_metrics_taken(struct fold *f, unsigned reader, enum temporality temporality);
+
 /* What is wrong with the patterns of the configuration; each is told once, later ones when found. */
 void fold_troubles(struct fold *f, conf_report *report, void *context);
 
 /* Drops and queue figures of the reporter itself, to be exported with the metrics. */
 void fold_note_drop(struct fold *f, enum drop cause, uint64_t n);
+/* How much was dropped for this cause so far, whoever dropped it. */
+uint64_t fold_dropped(const struct fold *f, enum drop cause);
 
 /* resource.c: what this process is. Strings live as long as the fold. */
 const struct resource *fold_resource(struct fold *f);
@@ -85,6 +93,13 @@ const struct sink_encoder *queue_encoder(const struct queue *q);
 /* Encodes and appends; beyond the bound the newest is dropped. Returns items dropped by it. */
 uint64_t queue_put(struct queue *q, const struct batch *batch);
 /*
+ * The same for metrics, all of it or nothing. False: there is no room, the queue is as it was. An empty
+ * queue takes any batch (its size is bounded by the cardinality limit), and logs leave the last eighth
+ * of the bound free, so that a flood of lines does not silence the counts of its drops.
+ * *left_out: items that the format has no place for, or that are too large.
+ */
+bool queue_put_whole(struct queue *q, const struct batch *batch, uint64_t *left_out);
+/*
  * Sends what waits, within the deadline, honouring the back-off. True when nothing is left.
  * *failed: items refused for good since the last call. With insist, tries even during a back-off.
  */
@@ -92,6 +107,7 @@ bool queue_flush(struct queue *q, uint64_t deadline, bool insist, uint64_t *fail
 /* When it wants to be flushed next (CLOCK_MONOTONIC ns), UINT64_MAX when empty. */
 uint64_t queue_due(const struct queue *q);
 size_t queue_items(const struct queue *q); /* waiting */
+uint64_t queue_sent(const struct queue *q); /* items that were taken so far */
 const char *queue_reason(const struct queue *q); /* why the last attempt failed */
 void queue_set_conf(struct queue *q, const struct conf *conf); /* a reload; what waits is kept */
 void queue_after_fork(struct queue *q); /* forgets what the parent queued, and its connection */

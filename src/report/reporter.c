@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "report/diagnostics.h"
+#include "report/status.h"
 
 enum {
     SINKS = 2,
@@ -38,6 +39,7 @@ struct reporter {
     uint64_t deadline;                /* of the turn under way */
     unsigned taken;                   /* records since log records were last collected */
     bool insist;
+    uint32_t notes; /* 1 << enum note, for each that was met */
 };
 
 void (*reporter_sweep)(void);
@@ -178,9 +180,17 @@ static void put_metrics(struct reporter *r, bool final)
         struct sink *s = &r->sinks[i];
         if (!s->queue)
             continue;
+        /* Logs before: what they fill should be gone before the counts come. */
+        if (queue_items(s->queue))
+            sink_flush(r, s, r->deadline);
+        uint64_t left_out = 0;
         arena_reset(r->arena);
-        if (fold_metrics(r->fold, i, s->temporality, final, r->arena, &batch))
-            sink_put(r, s, &batch);
+        if (!fold_metrics(r->fold, i, s->temporality, final, r->arena, &batch))
+            continue;
+        if (queue_put_whole(s->queue, &batch, &left_out))
+            fold_metrics_taken(r->fold, i, s->temporality);
+        if (left_out)
+            fold_note_drop(r->fold, DROP_SINK_FAILED, left_out);
     }
     arena_reset(r->arena);
 }
@@ -190,6 +200,8 @@ static void take_record(void *context, const struct record *record, const uint8_
 {
     struct reporter *r = context;
 
+    if (record->type == RECORD_NOTE && record->a < 32)
+        r->notes |= 1u << record->a;
     fold_record(r->fold, record, payload, tid);
     if (++r->taken >= RECORDS_BETWEEN_LOGS)
         put_logs(r, false);
@@ -348,4 +360,37 @@ void reporter_set_conf(struct reporter *r, const struct conf *conf)
     sinks_open(r);
     r->next_logs = now + conf->events_interval;
     r->next_metrics = now + conf->metrics_interval;
+}
+
+/* ------------------------------------------------------------------ what it says of itself */
+
+static void sink_status(const struct sink *s, const char *name, const char *to,
+                        struct status_sink *out)
+{
+    *out = (struct status_sink){.name = name, .to = to, .state = SINK_BROKEN};
+    if (!s->queue)
+        return;
+    out->queued = queue_items(s->queue);
+    out->sent = queue_sent(s->queue);
+    out->state = s->reason ? SINK_AWAY : out->sent ? SINK_OK : SINK_IDLE;
+    if (s->reason)
+        out->reason = queue_reason(s->queue);
+}
+
+void reporter_status(const struct reporter *r, struct status *s)
+{
+    const struct conf *conf = r->options.conf;
+    const char *to[SINKS] = {conf->ndjson_to, conf->statsd_to};
+    const char *names[SINKS] = {ndjson_encoder.name, statsd_encoder.name};
+
+    _Static_assert((int)SINKS == (int)STATUS_SINKS, "a place for each sink");
+    s->sinks = 0;
+    for (unsigned i = 0; i < SINKS; i++) {
+        if (to[i] && *to[i])
+            sink_status(&r->sinks[i], names[i], to[i], &s->sink[s->sinks++]);
+    }
+    for (unsigned i = 0; i < DROP_COUNT; i++)
+        s->drops[i] = fold_dropped(r->fold, (enum drop)i);
+    s->notes = r->notes;
+    s->configuration = conf->path;
 }

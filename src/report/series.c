@@ -362,9 +362,27 @@ static bool point_fill(struct series_set *set, struct series *s, unsigned reader
         p->start_time = delta && set->collected[reader] ? set->collected[reader] : set->start;
     bool filled = s->instrument->type == METRIC_HISTOGRAM ? histogram_fill(s, since, arena, p)
                                                           : number_fill(s, since, p);
-    if (filled && delta)
-        mark_sent(s, reader);
     return filled;
+}
+
+static bool is_delta(const struct instrument *in, enum temporality temporality)
+{
+    bool sum = in->type == METRIC_SUM;
+    return temporality == TEMPORALITY_DELTA && in->type != METRIC_GAUGE && !(sum && !in->monotonic);
+}
+
+void series_taken(struct series_set *set, unsigned reader, enum temporality temporality)
+{
+    if (!set->states || reader >= SERIES_READERS)
+        return;
+    for (uint32_t i = 0; i < set->instrument_count; i++) {
+        if (!is_delta(&set->instruments[i], temporality))
+            continue;
+        for (struct series *s = set->states[i].first; s; s = s->next)
+            if (s->used && s->sent[reader])
+                mark_sent(s, reader);
+    }
+    set->collected[reader] = set->offered[reader];
 }
 
 size_t series_collect(struct series_set *set, unsigned reader, enum temporality temporality,
@@ -379,9 +397,7 @@ size_t series_collect(struct series_set *set, unsigned reader, enum temporality 
         struct instrument_state *state = &set->states[i];
         if (!state->count)
             continue;
-        bool sum = in->type == METRIC_SUM;
-        bool delta = temporality == TEMPORALITY_DELTA && in->type != METRIC_GAUGE &&
-                     !(sum && !in->monotonic);
+        bool delta = is_delta(in, temporality);
         struct metric_point *points = arena_take(arena, state->count * sizeof(*points));
         if (!points)
             continue;
@@ -403,7 +419,7 @@ size_t series_collect(struct series_set *set, unsigned reader, enum temporality 
             .count = n,
         };
     }
-    set->collected[reader] = now;
+    set->offered[reader] = now;
     *metrics = out;
     return metric_count;
 }

@@ -20,7 +20,9 @@ static void call(struct fixture *x, struct lane *l, enum op op, enum kind kind, 
 static size_t collect(struct fixture *x, unsigned reader, enum temporality t, struct batch *b)
 {
     memset(b, 0, sizeof(*b));
-    return fold_metrics(x->fold, reader, t, false, x->arena, b);
+    size_t n = fold_metrics(x->fold, reader, t, false, x->arena, b);
+    fold_metrics_taken(x->fold, reader, t);
+    return n;
 }
 
 static uint64_t bucket_sum(const struct histogram *h)
