@@ -91,16 +91,15 @@ void hook_sweep(void);
 
 /*
  * The main thread is gone, or may go unseen, while the process lives on. After MAIN_EXITS
- * (pthread_exit) glibc ends the process with exit(0) when its last thread ends; after MAIN_LEAVES (a
- * raw exit, or strict mode) the kernel does when there is none left. A thread of ours may keep neither
- * from it: after MAIN_LEAVES the reporter delivers and ends, by a raw exit with hook_exit_code; after
- * MAIN_EXITS, where glibc counts it, it looks now and then whether hook_alone().
+ * (pthread_exit) glibc ends the process when the last thread that it counts has ended, after
+ * MAIN_LEAVES (a raw exit, or strict mode) the kernel does when there is none left. No thread of ours
+ * may keep them from it, nor be that last one: its descriptors are not the program's.
  */
 enum { MAIN_EXITS = 1, MAIN_LEAVES = 2 };
 extern uint32_t hook_main_gone;
 extern int hook_exit_code; /* of the thread that ended last: the status where nobody says exit */
-/* 1: the main thread has ended and no other is left but the caller. -1: there is no /proc to tell. */
-int hook_alone(void);
+/* Whether a thread of ours may go on now: glibc's count, where it can be reached, leaves it out. */
+bool hook_may_stay(void);
 
 /*
  * The lane to record on, or NULL: pass straight through (not ready yet, switched off, one of our own

@@ -2,7 +2,6 @@
 #include "hook/internal.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 
 #include "os/sys.h"
@@ -127,57 +126,9 @@ void hook_sweep(void)
     }
 }
 
-/* getdents64's entries. */
-struct directory_entry {
-    uint64_t inode;
-    int64_t offset;
-    uint16_t length;
-    uint8_t type;
-    char name[];
-};
-
-/* Whether the main thread, seen from another one, has ended: a zombie until the process ends. */
-static int main_has_ended(void)
+bool hook_may_stay(void)
 {
-    char stat[512];
-    long fd = sys(openat, AT_FDCWD, "/proc/self/stat", O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return -1;
-    long n = sys(read, fd, stat, sizeof(stat) - 1);
-    sys(close, fd);
-    /* pid (name) state: the name may hold anything, a parenthesis too */
-    for (long at = n - 3; at > 0; at--) {
-        if (stat[at] == ')')
-            return stat[at + 2] == 'Z';
-    }
-    return -1;
-}
-
-int hook_alone(void)
-{
-    int ended = main_has_ended();
-    if (ended <= 0)
-        return ended;
-    int32_t pid = (int32_t)sys(getpid), tid = (int32_t)sys(gettid);
-    long fd = sys(openat, AT_FDCWD, "/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
-        return -1;
-    char buffer[1024] __attribute__((aligned(8)));
-    bool others = false;
-    long n;
-    while (!others && (n = sys(getdents64, fd, buffer, sizeof(buffer))) > 0) {
-        for (long at = 0; at < n;) {
-            const struct directory_entry *e = (const struct directory_entry *)(buffer + at);
-            int32_t number = 0;
-            for (const char *p = e->name; *p >= '0' && *p <= '9'; p++)
-                number = number * 10 + (*p - '0');
-            if (number && number != pid && number != tid)
-                others = true;
-            at += e->length;
-        }
-    }
-    sys(close, fd);
-    return !others && n >= 0;
+    return hook_main_gone != MAIN_LEAVES && hook_libc("__nptl_nthreads") != NULL;
 }
 
 bool hook_seccomp_coming(struct lane *lane)
@@ -185,7 +136,8 @@ bool hook_seccomp_coming(struct lane *lane)
     struct region_head *region = hook_region;
     if (!region || !lane || region->sandboxed)
         return false;
-    region->sandboxed = 1;
+    __atomic_store_n(&region->sandboxed, 1, __ATOMIC_SEQ_CST);
+    reporter_wake(); /* from here on it has to look by itself whether something is asked of it */
     uint64_t now = ticks_now();
     struct record r = {.type = RECORD_NOTE,
                        .op = OP_FCNTL,

@@ -49,13 +49,14 @@ EXPORT int thrd_create(thrd_t *thread, thrd_start_t routine, void *argument)
     return result;
 }
 
-/* The process goes on with its other threads, and ends with the last of them: see hook_alone(). */
+/* The process goes on with its other threads, and ends with the last of them. */
 static void main_may_go(void)
 {
     struct lane *lane = hook_lane();
     if (lane && lane->tid == hook_region->pid) {
         __atomic_store_n(&hook_main_gone, MAIN_EXITS, __ATOMIC_RELEASE);
-        reporter_wake();
+        if (!hook_may_stay())
+            reporter_step_aside();
     }
 }
 
@@ -106,6 +107,8 @@ EXPORT int prctl(int option, ...)
             hook_region->enabled = 0;
         return real(option, a, b, c, d);
     }
+    reporter_before_blocking(); /* a forked child's reporter: later it may not be allowed to start
+                                 */
     bool coming = hook_seccomp_coming(lane);
     if (a == SECCOMP_MODE_STRICT)
         hook_strict_coming();

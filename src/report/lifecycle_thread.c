@@ -25,7 +25,6 @@ enum {
     STACK_BYTES = 128 * 1024,   /* a name lookup of libc's takes most of it */
     STACK_FOR_LIBC = 64 * 1024, /* where libc does not say how much it takes for itself */
     SANDBOXED_LOOK_MS = 50,
-    ALONE_LOOK_MS = 50,
 };
 
 static const uint64_t MILLISECOND = 1000000u, SECOND = 1000000000u;
@@ -186,8 +185,6 @@ static uint64_t sooner(uint64_t due)
     /* One that is sandboxed cannot wake us: it makes no system call. */
     if (life.region->sandboxed && due > now + SANDBOXED_LOOK_MS * MILLISECOND)
         due = now + SANDBOXED_LOOK_MS * MILLISECOND;
-    if (may_be_alone() && due > now + ALONE_LOOK_MS * MILLISECOND)
-        due = now + ALONE_LOOK_MS * MILLISECOND;
     return due;
 }
 
@@ -322,32 +319,13 @@ static uint64_t turn(void)
     return due;
 }
 
-/* glibc, which counts this thread, will not end the process when all others have ended. */
-static bool may_be_alone(void)
-{
-    return __atomic_load_n(&hook_main_gone, __ATOMIC_RELAXED) == MAIN_EXITS && !uncounted;
-}
-
 /*
- * Whether this thread must end now, so that it does not keep the process from ending: after a raw
- * exit of the main thread, when the kernel looks for the last one, or where it cannot tell whether
- * it is the last. If it is, it does what glibc's last thread would do.
+ * After a raw exit of the main thread the process ends with its last thread, and with that one's
+ * status: this one must not be it.
  */
 static bool must_leave(void)
 {
-    if (__atomic_load_n(&hook_main_gone, __ATOMIC_RELAXED) == MAIN_LEAVES)
-        return true;
-    if (!may_be_alone())
-        return false;
-    int alone = hook_alone();
-    void (*leave)(int) = (void (*)(int))hook_libc("exit");
-    if (alone <= 0 || !leave)
-        return alone < 0;
-    /* From here on this is the program's last thread, seen as any other. */
-    __atomic_store_n(&life.state, THREAD_NONE, __ATOMIC_SEQ_CST);
-    hook_self = NULL;
-    leave(0);
-    return false;
+    return __atomic_load_n(&hook_main_gone, __ATOMIC_RELAXED) == MAIN_LEAVES;
 }
 
 static void loop(void)
@@ -432,13 +410,10 @@ static void *thread_main(void *unused)
         no_thread();
     }
     count_thread(true);
-    if (__atomic_load_n(&hook_main_gone, __ATOMIC_RELAXED)) {
-        /* not once more: from here on what is recorded is delivered in place */
+    if (must_leave()) {
         no_thread();
-        life.try_again = UINT64_MAX;
-    }
-    if (__atomic_load_n(&hook_main_gone, __ATOMIC_RELAXED) == MAIN_LEAVES)
         sys(exit, hook_exit_code);
+    }
     return unused;
 }
 
@@ -507,6 +482,11 @@ int thread_start(void)
 {
     uint32_t none = THREAD_NONE;
 
+    /* it would keep the process from ending: what is recorded from here on is delivered in place */
+    if (hook_main_gone && !hook_may_stay()) {
+        __atomic_store_n(&reporter_wanted, 0, __ATOMIC_SEQ_CST);
+        return -ESRCH;
+    }
     if (!__atomic_compare_exchange_n(&life.state, &none, THREAD_THERE, false, __ATOMIC_SEQ_CST,
                                      __ATOMIC_RELAXED))
         return 0;
