@@ -36,7 +36,8 @@ struct series {
     uint64_t hash;
     struct attribute attributes[SERIES_ATTRIBUTES_MAX];
     uint32_t attribute_count;
-    uint32_t used; /* 0: nothing was ever measured */
+    bool used;       /* something was measured */
+    uint8_t offered; /* 1 << reader: it is in that reader's last collection */
     const struct instrument *instrument;
     struct series_value *total;
     struct series_value *sent[SERIES_READERS]; /* as of the last collection; NULL: never */

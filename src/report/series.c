@@ -212,7 +212,7 @@ void series_add_int(struct series *s, int64_t n)
     if (!s)
         return;
     s->total->integer += n;
-    s->used = 1;
+    s->used = true;
 }
 
 void series_add_number(struct series *s, double n)
@@ -220,7 +220,7 @@ void series_add_number(struct series *s, double n)
     if (!s)
         return;
     s->total->number += n;
-    s->used = 1;
+    s->used = true;
 }
 
 void series_set_int(struct series *s, int64_t n)
@@ -228,7 +228,7 @@ void series_set_int(struct series *s, int64_t n)
     if (!s)
         return;
     s->total->integer = n;
-    s->used = 1;
+    s->used = true;
 }
 
 void series_set_number(struct series *s, double n)
@@ -236,7 +236,7 @@ void series_set_number(struct series *s, double n)
     if (!s)
         return;
     s->total->number = n;
-    s->used = 1;
+    s->used = true;
 }
 
 static void extremes(struct series_value *v, double min, double max)
@@ -264,7 +264,7 @@ void series_record(struct series *s, double value)
     s->total->bucket[b]++;
     s->total->count++;
     s->total->number += value;
-    s->used = 1;
+    s->used = true;
     extremes(s->total, value, value);
     for (unsigned r = 0; r < SERIES_READERS; r++)
         if (s->sent[r])
@@ -280,7 +280,7 @@ void series_merge(struct series *s, const uint64_t *buckets, double sum, double 
         s->total->count += buckets[b];
     }
     s->total->number += sum;
-    s->used = 1;
+    s->used = true;
     extremes(s->total, min, max);
     for (unsigned r = 0; r < SERIES_READERS; r++)
         if (s->sent[r])
@@ -362,6 +362,8 @@ static bool point_fill(struct series_set *set, struct series *s, unsigned reader
         p->start_time = delta && set->collected[reader] ? set->collected[reader] : set->start;
     bool filled = s->instrument->type == METRIC_HISTOGRAM ? histogram_fill(s, since, arena, p)
                                                           : number_fill(s, since, p);
+    if (filled)
+        s->offered |= (uint8_t)(1u << reader);
     return filled;
 }
 
@@ -379,7 +381,7 @@ void series_taken(struct series_set *set, unsigned reader, enum temporality temp
         if (!is_delta(&set->instruments[i], temporality))
             continue;
         for (struct series *s = set->states[i].first; s; s = s->next)
-            if (s->used && s->sent[reader])
+            if (s->offered >> reader & 1)
                 mark_sent(s, reader);
     }
     set->collected[reader] = set->offered[reader];
@@ -397,6 +399,8 @@ size_t series_collect(struct series_set *set, unsigned reader, enum temporality 
         struct instrument_state *state = &set->states[i];
         if (!state->count)
             continue;
+        for (struct series *s = state->first; s; s = s->next)
+            s->offered &= (uint8_t) ~(1u << reader);
         bool delta = is_delta(in, temporality);
         struct metric_point *points = arena_take(arena, state->count * sizeof(*points));
         if (!points)

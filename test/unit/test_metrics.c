@@ -197,6 +197,34 @@ static void overflow(void **state)
     fixture_free(x);
 }
 
+/* What an arena had no room for is not taken to be sent: it comes with the next. */
+static void no_room(void **state)
+{
+    (void)state;
+    struct fixture *x = fixture_new();
+    struct batch b;
+    fixture_start(x);
+    struct lane *a = lane(x, 1);
+    for (unsigned op = OP_OPEN; op < OP_OPEN + 20; op++)
+        call(x, a, (enum op)op, KIND_FILE, 100, 0, 0);
+    uint64_t count = 0;
+    unsigned collections = 0;
+    for (size_t limit = 3000; limit < 20000; limit += 700) {
+        struct arena *small = arena_new(limit);
+        const struct metric *m = NULL;
+        if (fold_metrics(x->fold, 0, TEMPORALITY_DELTA, false, small, &b))
+            m = metric_of(&b, "scope.file.operation.duration");
+        for (size_t i = 0; m && i < m->count; i++)
+            count += m->points[i].histogram.count;
+        collections += m != NULL;
+        fold_metrics_taken(x->fold, 0, TEMPORALITY_DELTA);
+        arena_free(small);
+    }
+    assert_int_equal(count, 20); /* each once */
+    assert_true(collections > 1);
+    fixture_free(x);
+}
+
 static void drops(void **state)
 {
     (void)state;
@@ -284,9 +312,10 @@ static void of_process(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(exact),        cmocka_unit_test(readers),  cmocka_unit_test(wraps),
-        cmocka_unit_test(shared),       cmocka_unit_test(overflow), cmocka_unit_test(drops),
-        cmocka_unit_test(switched_off), cmocka_unit_test(hostile),  cmocka_unit_test(of_process),
+        cmocka_unit_test(exact),      cmocka_unit_test(readers),      cmocka_unit_test(wraps),
+        cmocka_unit_test(shared),     cmocka_unit_test(overflow),     cmocka_unit_test(drops),
+        cmocka_unit_test(no_room),    cmocka_unit_test(switched_off), cmocka_unit_test(hostile),
+        cmocka_unit_test(of_process),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
