@@ -109,6 +109,7 @@ EXPORT int prctl(int option, ...)
     }
     reporter_before_blocking(); /* a forked child's reporter: later it may not be allowed to start
                                  */
+    reporter_before_blocking(); /* a forked child's: later it may not be allowed to start one */
     bool coming = hook_seccomp_coming(lane);
     if (a == SECCOMP_MODE_STRICT)
         hook_strict_coming();
