@@ -316,6 +316,8 @@ static long with_seccomp(long (*real)(long, ...), struct lane *lane, long a, lon
         return real(SYS_seccomp, a, b, c);
     if (a == FILTER && b & TSYNC) /* it would hold for the reporter's thread too */
         reporter_step_aside();
+    else /* a forked child's reporter: later it may not be allowed to start one */
+        reporter_before_blocking();
     bool coming = hook_seccomp_coming(lane);
     if (a == STRICT)
         hook_strict_coming();

@@ -75,6 +75,15 @@ void reporter_goes_on(void)
 
 /* ------------------------------------------------------------------ delivery */
 
+static void cpu_relax(void)
+{
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#else
+    __asm__ volatile("yield");
+#endif
+}
+
 static void deliver_by_thread(uint64_t until)
 {
     uint32_t mine = __atomic_add_fetch(&life.asked, 1, __ATOMIC_SEQ_CST);
@@ -90,6 +99,9 @@ static void deliver_by_thread(uint64_t until)
         /* The thread looks now and then whether a sandboxed one wants something. */
         if (!life.region->sandboxed)
             futex_wait_until(&life.answered, answered, until, false);
+        else
+            for (int i = 0; i < 100; i++)
+                cpu_relax();
     }
 }
 
@@ -315,6 +327,7 @@ void reporter_child(void)
     life.busy = 0;
     life.forking = 0;
     thread_after_fork();
+    hook_main_gone = 0;
     life.state = THREAD_NONE;
     life.tid = 0;
     life.stop = 0;
