@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "os/sys.h"
 #include "report/fold_state.h"
 
 /* ------------------------------------------------------------------ names */
@@ -120,6 +121,7 @@ struct fold *fold_new(const struct conf *conf, struct region_head *region, int32
     f->conf = conf;
     f->region = region;
     f->pid = pid;
+    f->self = pid == (int32_t)sys(getpid);
     f->started = now_unix();
     f->closing_end = &f->closing;
     f->ready_end = &f->ready;

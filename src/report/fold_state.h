@@ -229,6 +229,7 @@ struct fold {
     const struct conf *conf;
     struct region_head *region;
     int32_t pid;
+    bool self;       /* the reporter runs inside the observed process */
     bool pass_begun; /* fold_logs was called in this pass and has not said 0 yet */
     bool start_told, exec_seen;
     uint64_t started;    /* unix ns: when the fold was made */

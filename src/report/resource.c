@@ -67,7 +67,7 @@ long read_file(const char *path, char *out, size_t size)
 
 bool process_is_self(const struct fold *f)
 {
-    return f->pid == (int32_t)sys(getpid);
+    return f->self;
 }
 
 int process_directory(const struct fold *f)
@@ -174,13 +174,13 @@ static void read_executable(int directory, struct process_identity *id)
  * A part of our own memory, as /proc would show it, for a tenth of the price. The kernel copies it:
  * where a program has moved or unmapped what was there, the answer is an error.
  */
-static long read_own(uint64_t from, uint64_t end, char *out, size_t size)
+static long read_own(int32_t pid, uint64_t from, uint64_t end, char *out, size_t size)
 {
     uint64_t length = end - from;
     if (!from || end <= from || length > size)
         return -ERANGE;
     struct iovec local = {out, length}, remote = {(void *)(uintptr_t)from, length};
-    long n = sys(process_vm_readv, sys(getpid), &local, 1, &remote, 1, 0);
+    long n = sys(process_vm_readv, pid, &local, 1, &remote, 1, 0);
     return n == (long)length && !out[n - 1] ? n : -EFAULT;
 }
 
@@ -190,7 +190,7 @@ static void read_arguments(const struct fold *f, int directory, struct process_i
     char *text = arena_take(id->arena, room);
     long n = -EINVAL;
     if (text && process_is_self(f))
-        n = read_own(id->stat.arg_start, id->stat.arg_end, text, room);
+        n = read_own(f->pid, id->stat.arg_start, id->stat.arg_end, text, room);
     if (text && n < 0)
         n = read_at(directory, "cmdline", text, room);
     if (n == (long)room) {
@@ -395,7 +395,7 @@ static void read_environment(const struct fold *f, int directory, struct process
     char *text = malloc(room);
     long n = -EINVAL;
     if (text && process_is_self(f))
-        n = read_own(id->stat.env_start, id->stat.env_end, text, room);
+        n = read_own(f->pid, id->stat.env_start, id->stat.env_end, text, room);
     if (text && n < 0)
         n = read_at(directory, "environ", text, room);
     if (n == (long)room) {
