@@ -116,6 +116,10 @@ static inline struct lane *hook_lane(void)
 /* Before the calling thread ends, or for one of our own threads. */
 void hook_thread_off(void);
 
+/* Around mlockall: takes the lanes that nobody uses out of it (lock.c). */
+uint32_t lock_hold_unused(struct region_head *region);
+void lock_give_back(struct region_head *region, uint32_t from);
+
 /* The current directory, absolute, as of the last chdir; copied to out (size >= 1). Length, or 0. */
 size_t hook_cwd(char *out, size_t size);
 void hook_cwd_changed(void); /* after a successful chdir, fchdir, chroot */

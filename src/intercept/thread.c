@@ -1,8 +1,9 @@
-/* Threads: their creation, the end of the main one, their signal stacks, and sandboxes. */
+/* Threads: their creation, the end of the main one, their signal stacks; sandboxes; mlockall. */
 #include <linux/seccomp.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <threads.h>
 
@@ -116,5 +117,17 @@ EXPORT int prctl(int option, ...)
     int r = real(option, a, b, c, d);
     if (r != 0)
         hook_seccomp_failed(coming);
+    return r;
+}
+
+EXPORT int mlockall(int flags)
+{
+    REAL(mlockall)
+    struct lane *lane = hook_lane();
+    if (!lane || hook_region->sandboxed || !(flags & MCL_CURRENT) || flags & MCL_ONFAULT)
+        return real(flags);
+    uint32_t held = lock_hold_unused(hook_region);
+    int r = real(flags);
+    lock_give_back(hook_region, held);
     return r;
 }
