@@ -199,7 +199,7 @@ EXPORT int execveat(int dirfd, const char *path, char *const argv[], char *const
     REAL_OR(execveat, )
     char name[LINK_BYTES];
     struct peek peek = {0};
-    bool by_fd = (flags & AT_EMPTY_PATH) && path && peek_ok(&peek, path) && !*path;
+    bool by_fd = (flags & AT_EMPTY_PATH) && peek_ok(&peek, path) && !*path;
     EXEC(look(dirfd, path, flags), by_fd ? link_of(dirfd, name) : path, argv, envp,
          real ? real(dirfd, path, argv, env, flags)
               : (int)raw_result(sys(execveat, dirfd, path, argv, env, flags)));

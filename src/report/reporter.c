@@ -263,6 +263,7 @@ uint64_t reporter_pass(struct reporter *r, unsigned flags, uint64_t deadline, si
         refill_log_budget(r);
         r->next_logs = next_time(r->next_logs, conf->events_interval, now);
         put_logs(r, final && !(flags & PASS_KEEP_LINES));
+        fold_troubles(r->fold, diagnostics_trouble, NULL);
     }
     if (metrics) {
         r->next_metrics = next_time(r->next_metrics, conf->metrics_interval, now);

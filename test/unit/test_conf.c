@@ -502,9 +502,9 @@ static void write_rate(const char *folder, const char *rest, int rate, mode_t mo
     assert_int_equal(chmod(path, mode), 0);
 }
 
-static uint32_t rate_of(char *const *environ, const char *file, struct reported *r)
+static uint32_t rate_of(char *const *variables, const char *file, struct reported *r)
 {
-    struct conf_input input = {.environ = environ, .file = file, .uid = geteuid()};
+    struct conf_input input = {.environ = variables, .file = file, .uid = geteuid()};
     memset(r, 0, sizeof(*r));
     struct conf *c = conf_load(&input, keep_report, r);
     uint32_t rate = c->events_rate;

@@ -44,7 +44,7 @@ static inline char *temporary_file(const char *text, size_t length)
 
 /* An input that sees nothing of the machine. */
 #define NOWHERE                           \
-    .environ = (char *[])                 \
+    .environment = (char *[])                 \
     {                                     \
         (char *)"HOME=/nonexistent", NULL \
     }
@@ -68,9 +68,9 @@ static inline struct conf *load_text(const char *yaml, struct conf_input input, 
     return conf;
 }
 
-static inline struct conf *load_with(char *const *environ, char *const *sets, struct reported *r)
+static inline struct conf *load_with(char *const *variables, char *const *sets, struct reported *r)
 {
-    struct conf_input input = {.environ = environ, .sets = sets, .file = "/dev/null"};
+    struct conf_input input = {.environ = variables, .sets = sets, .file = "/dev/null"};
     memset(r, 0, sizeof(*r));
     struct conf *conf = conf_load(&input, keep_report, r);
     assert_non_null(conf);

@@ -6,9 +6,9 @@
 
 #include <errno.h>
 
-static struct conf_input bob(char *const *environ)
+static struct conf_input bob(char *const *variables)
 {
-    return (struct conf_input){.environ = environ, .executable = "/opt/prog", .user = "bob"};
+    return (struct conf_input){.environ = variables, .executable = "/opt/prog", .user = "bob"};
 }
 
 /* Each text gives exactly these reports; one good value beside them is always used. */
