@@ -11,7 +11,7 @@ import subprocess
 Call = collections.namedtuple("Call", "tid name args result error")
 
 LINE = re.compile(r"^(\d+)\s+(.*)$")
-CALL = re.compile(r"^(\w+)\((.*)\)\s+= (-?\d+|0x[0-9a-f]+|\?)(?:<([^>]*)>)?(?: (E[A-Z0-9]+) \(.*\))?(?: .*)?$", re.S)
+CALL = re.compile(r"^(\w+)\((.*)\)\s+= (-?\d+|0x[0-9a-f]+|\?)(?:<((?:->|[^<>]|<[^<>]*>)*)>)?(?: (E[A-Z0-9]+) \(.*\))?(?: .*)?$", re.S)
 UNFINISHED = re.compile(r"^(\w+)\((.*?)\s*<unfinished \.\.\.>$", re.S)
 RESUMED = re.compile(r"^<\.\.\. (\w+) resumed>(.*)$", re.S)
 FD = re.compile(r"^(-?\d+)<(.*)$")
@@ -26,32 +26,35 @@ def run(command, to, env=None, **how):
     return done
 
 
+def completed(lines):
+    """Each completed call and the number of the line that completes it, in that order."""
+    waiting = {}
+    for number, line in enumerate(lines):
+        found = LINE.match(line.rstrip("\n"))
+        if not found:
+            continue
+        tid, rest = int(found.group(1)), found.group(2)
+        part = UNFINISHED.match(rest)
+        if part:
+            waiting[tid] = (part.group(1), part.group(2))
+            continue
+        part = RESUMED.match(rest)
+        if part:
+            name, begun = waiting.pop(tid, (part.group(1), ""))
+            rest = f"{name}({begun}{part.group(2)}"
+        call = CALL.match(rest)
+        if not call:
+            continue
+        name, args, result, decoration, error = call.groups()
+        value = None if result == "?" else int(result, 8 if re.match("0[0-7]", result) else 0)
+        yield Call(tid, name, args if decoration is None else args + f" => {result}<{decoration}>",
+                   value, error), number
+
+
 def parse(path):
     """All completed calls of the file, in order of completion."""
-    waiting = {}
-    calls = []
     with open(path, errors="surrogateescape") as file:
-        for line in file:
-            found = LINE.match(line.rstrip("\n"))
-            if not found:
-                continue
-            tid, rest = int(found.group(1)), found.group(2)
-            part = UNFINISHED.match(rest)
-            if part:
-                waiting[tid] = (part.group(1), part.group(2))
-                continue
-            part = RESUMED.match(rest)
-            if part:
-                name, begun = waiting.pop(tid, (part.group(1), ""))
-                rest = f"{name}({begun}{part.group(2)}"
-            call = CALL.match(rest)
-            if not call:
-                continue
-            name, args, result, decoration, error = call.groups()
-            value = None if result == "?" else int(result, 8 if re.match("0[0-7]", result) else 0)
-            calls.append(Call(tid, name, args if decoration is None else args + f" => {result}<{decoration}>",
-                              value, error))
-    return calls
+        return [call for call, _ in completed(file)]
 
 
 def first_descriptor(call):
