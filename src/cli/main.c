@@ -79,12 +79,3 @@ int main(int argc, char **argv)
     }
     return commands[i].run(argc - 1, argv + 1);
 }
-
-/* Until the subcommand is there. */
-__attribute__((weak)) int cli_doctor(int argc, char **argv)
-{
-    (void)argc;
-    (void)argv;
-    fputs("scope doctor: not in this build\n", stderr);
-    return 2;
-}
