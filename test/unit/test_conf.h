@@ -44,7 +44,7 @@ static inline char *temporary_file(const char *text, size_t length)
 
 /* An input that sees nothing of the machine. */
 #define NOWHERE                           \
-    .environment = (char *[])                 \
+    .environ = (char *[])                 \
     {                                     \
         (char *)"HOME=/nonexistent", NULL \
     }
