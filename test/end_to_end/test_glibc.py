@@ -41,5 +41,5 @@ def test_other_glibc(suite, tmp_path):
         outcomes.append((done.returncode, done.stdout, done.stderr))
     assert outcomes[1] == outcomes[0]
     recording = Recording(place / "telemetry.ndjson")
-    assert {e["attributes"]["file.path"] for e in recording.events("scope.file.close")} >= {"/work/f"}
+    assert {e["attributes"].get("file.path") for e in recording.events("scope.file.close")} >= {"/work/f"}
     assert len(recording.events("scope.process.exit")) >= 5
