@@ -347,11 +347,12 @@ static void tell_unseen(struct doctor *d, const struct process *p, const struct 
 {
     if (p->io_uring || is_noted(d->inside, "io_uring"))
         fact(d, FACT_NOTE, "unseen", "it uses io_uring: what is done there is not seen");
+    bool both = program->tls[0] && !strstr(p->tls, program->tls);
     if (p->tls[0] || program->tls[0])
         fact(d, FACT_NOTE, "tls",
              "%s%s%s: TLS plaintext is not read by this version; its connections and their bytes "
              "are seen",
-             p->tls, p->tls[0] && program->tls[0] ? ", " : "", program->tls);
+             p->tls, p->tls[0] && both ? ", " : "", both ? program->tls : "");
     if (p->seccomp || json_is_true(json_object_get(d->inside, "sandboxed")))
         fact(d, FACT_NOTE, "seccomp",
              "it has a system call filter: we make no calls of our own for it, so descriptors that "
@@ -369,7 +370,17 @@ static double patience(const struct conf *conf)
                                      : seconds;
 }
 
-/* Where its control file may be; more than one place where its environment is gone. */
+static void add_place(char **places, unsigned *n, char *path)
+{
+    for (unsigned i = 0; i < *n; i++) {
+        if (!strcmp(places[i], path))
+            return;
+    }
+    if (*path)
+        places[(*n)++] = path;
+}
+
+/* Where its control file may be: it may have changed its user, or lost its environment. */
 static json_t *ask_everywhere(const struct process *p, const struct conf *conf, char *why,
                               size_t size)
 {
@@ -383,16 +394,13 @@ static json_t *ask_everywhere(const struct process *p, const struct conf *conf, 
         snprintf(why, size, "control.enabled is false");
         return NULL;
     }
-    if (first[0])
-        places[n++] = first;
-    if (p->overwritten) {
-        snprintf(runtime, sizeof(runtime), "/run/user/%u/scope", p->real_uid);
-        snprintf(temporary, sizeof(temporary), "/tmp/scope-%u", p->real_uid);
-        if (strcmp(first, runtime) != 0)
-            places[n++] = runtime;
-        if (strcmp(first, temporary) != 0)
-            places[n++] = temporary;
-    }
+    add_place(places, &n, first);
+    snprintf(runtime, sizeof(runtime), "/run/user/%u/scope", p->real_uid);
+    snprintf(temporary, sizeof(temporary), "/tmp/scope-%u", p->real_uid);
+    if (p->overwritten)
+        add_place(places, &n, runtime);
+    if (!conf->control_dir)
+        add_place(places, &n, temporary);
     return doctor_ask(p, places, patience(p->overwritten ? NULL : conf), why, size);
 }
 
@@ -448,9 +456,12 @@ static void tell_all(struct doctor *d, const struct process *p)
             d, FACT_NOTE, "configuration",
             "the program has overwritten its environment (servers write their title there): how it "
             "was configured, only it can tell");
+    /* Where it is not loaded, a rule matters only if it would stay so. */
     struct conf *conf =
         loaded && !p->overwritten ? doctor_conf(d, &input) : conf_load(&input, NULL, NULL);
-    bool observes = conf && (p->overwritten || p->secure || doctor_rules(d, conf, &input));
+    bool observes =
+        conf && (p->overwritten || p->secure || (!loaded && conf_observes(conf, &input)) ||
+                 doctor_rules(d, conf, &input));
     if (loaded && observes)
         tell_observed(d, p, conf);
     tell_unseen(d, p, &program);

@@ -14,7 +14,7 @@
 #include "os/sys.h"
 #include "report/diagnostics.h"
 
-enum { CONTROL_FILE_MAX = 4096, STRINGS_MAX = 1 << 20 };
+enum { CONTROL_FILE_MAX = 4096, STRINGS_MAX = 1 << 20, KEPT_MAX = 64 };
 
 /* statx has one layout everywhere, and needs no symbol. */
 static long look(int fd, const char *path, int flags, struct statx *s)
@@ -30,14 +30,53 @@ static bool is_ours_alone(const struct statx *s, unsigned type)
            !(s->stx_mode & (S_IWGRP | S_IWOTH));
 }
 
+/*
+ * What configures us, as it was at the start: servers write their title over the memory that
+ * /proc/self/environ shows.
+ */
+static char *kept[KEPT_MAX];
+
+static bool configures(const char *variable)
+{
+    static const char *const starts[] = {"SCOPE_", "OTEL_", "XDG_", "HOME="};
+
+    for (unsigned i = 0; i < sizeof(starts) / sizeof(starts[0]); i++) {
+        if (!strncmp(variable, starts[i], strlen(starts[i])))
+            return true;
+    }
+    return false;
+}
+
+static void keep_environment(void)
+{
+    unsigned n = 0;
+
+    if (kept[0])
+        return;
+    for (char **e = environ; e && *e && n < KEPT_MAX; e++) {
+        if (configures(*e) && (kept[n] = strdup(*e)))
+            n++;
+    }
+}
+
+/* Who has changed its user cannot enter the first one's directory. */
+static void name_directory(struct control *c)
+{
+    int n = snprintf(c->path, sizeof(c->path), "/tmp/scope-%u", c->uid);
+
+    c->directory = (size_t)n;
+}
+
 void control_start(struct control *c, const struct conf *conf, int32_t pid, uint64_t started)
 {
     const char *runtime = NULL;
-    int n;
+    int n = 0;
 
-    *c = (struct control){.started = started};
+    *c = (struct control){.started = started, .uid = (uint32_t)sys(getuid)};
     if (!conf->control)
         return;
+    keep_environment();
+    c->by_user = !conf->control_dir;
     for (char **e = environ; e && *e; e++) {
         if (!strncmp(*e, "XDG_RUNTIME_DIR=/", 17))
             runtime = *e + 16;
@@ -47,7 +86,7 @@ void control_start(struct control *c, const struct conf *conf, int32_t pid, uint
     else if (runtime)
         n = snprintf(c->path, sizeof(c->path), "%s/scope", runtime);
     else
-        n = snprintf(c->path, sizeof(c->path), "/tmp/scope-%ld", sys(getuid));
+        name_directory(c);
     if (n > 0 && (size_t)n < sizeof(c->path) - 16)
         c->directory = (size_t)n;
     control_after_fork(c, pid, started);
@@ -106,12 +145,28 @@ static bool directory_is_safe(const struct control *c)
     return look(AT_FDCWD, directory, AT_SYMLINK_NOFOLLOW, &s) == 0 && is_ours_alone(&s, S_IFDIR);
 }
 
+static void follow_user(struct control *c)
+{
+    uint32_t uid = (uint32_t)sys(getuid);
+    char name[16];
+
+    if (!c->by_user || uid == c->uid)
+        return;
+    c->uid = uid;
+    snprintf(name, sizeof(name), "%s", c->path + c->directory);
+    name_directory(c);
+    snprintf(c->path + c->directory, sizeof(c->path) - c->directory, "%s", name);
+}
+
 unsigned control_look(struct control *c)
 {
     struct statx s;
     unsigned asked = 0;
 
-    if (!c->path[0] || look(AT_FDCWD, c->path, AT_SYMLINK_NOFOLLOW, &s) != 0)
+    if (!c->path[0])
+        return 0;
+    follow_user(c);
+    if (look(AT_FDCWD, c->path, AT_SYMLINK_NOFOLLOW, &s) != 0)
         return 0;
     if (s.stx_mtime.tv_sec == c->seen_seconds && s.stx_mtime.tv_nsec == c->seen_nano &&
         s.stx_size == c->seen_size)
@@ -223,6 +278,26 @@ static char **read_strings(const char *path, char **text)
     return strings;
 }
 
+/* What was kept, then the rest of what the program was started with, as far as it is still there.
+ */
+static char **whole_environment(char **text)
+{
+    char **now = read_strings("/proc/self/environ", text);
+    size_t count = 0, n = 0;
+
+    while (now && now[count])
+        count++;
+    char **all = calloc(KEPT_MAX + count + 1, sizeof(*all));
+    for (size_t i = 0; all && i < KEPT_MAX && kept[i]; i++)
+        all[n++] = kept[i];
+    for (size_t i = 0; all && i < count; i++) {
+        if (!configures(now[i]))
+            all[n++] = now[i];
+    }
+    free(now);
+    return all;
+}
+
 struct conf *control_reload(void)
 {
     char executable[4096];
@@ -230,7 +305,7 @@ struct conf *control_reload(void)
 
     long n = sys(readlinkat, AT_FDCWD, "/proc/self/exe", executable, sizeof(executable) - 1);
     executable[n > 0 ? n : 0] = '\0';
-    char **environment = read_strings("/proc/self/environ", &environ_text);
+    char **environment = whole_environment(&environ_text);
     char **arguments = read_strings("/proc/self/cmdline", &argument_text);
     struct conf_input input = {
         .environ = environment,

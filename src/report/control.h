@@ -18,6 +18,8 @@
 struct control {
     char path[512];       /* empty: no control file */
     size_t directory;     /* length of the directory's part of it */
+    uint32_t uid;         /* whose directory it is */
+    bool by_user;         /* it goes by the user: control.dir is not set */
     uint64_t started;     /* the process: CLOCK_REALTIME, ns */
     int64_t seen_seconds; /* the file's time when it was last read */
     uint32_t seen_nano;
