@@ -9,7 +9,7 @@
 
 extern ElfW(Dyn) _DYNAMIC[] __attribute__((visibility("hidden")));
 
-enum { OBJECTS_MAX = 512 };
+enum { OBJECTS_MAX = 512, LIBC_PARTS = 8 };
 
 struct seen_object {
     struct elf_object elf;
@@ -92,8 +92,8 @@ static void each_object(struct link_map *first, visit *take, void *context)
 static bool keep(void *context, const struct elf_object *object, bool is_libc)
 {
     (void)context;
-    if (object_count == OBJECTS_MAX)
-        return true;
+    if (object_count >= (is_libc ? OBJECTS_MAX : OBJECTS_MAX - LIBC_PARTS))
+        return false; /* of very many objects libc's own are the ones that matter */
     objects[object_count].elf = *object;
     objects[object_count].is_libc = is_libc;
     if (is_libc && !libc_object && elf_starts(object->soname, "libc.so."))
