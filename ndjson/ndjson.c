@@ -8,7 +8,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { UNIT_SIZE = 64 * 1024, ESCAPED_ROOM = 4096 };
+enum {
+    UNIT_SIZE = 64 * 1024,
+    ESCAPED_ROOM = 4096,
+    ROOM_FIRST = 24 * 1024 - 64, /* what a short process says fits */
+    ROOM_MOST = 4 * UNIT_SIZE,
+};
+
+/* Where lines are written: kept from batch to batch, for fresh memory costs more than the lines. */
+struct buffer {
+    size_t room;
+    char data[]; /* `room` bytes for the unit, and ESCAPED_ROOM behind them */
+};
+static struct buffer *spare;
 
 /* The lines of one batch under construction. */
 struct lines {
@@ -16,6 +28,8 @@ struct lines {
     struct json escaped; /* names of the line's strings that are escaped, each with a comma after */
     struct json tail;    /* the same for every line: the resource */
     size_t tail_escaped; /* how much of `escaped` is the resource's */
+    struct buffer *buffer;
+    size_t room_max; /* bytes of `out` at most */
     const struct conf *conf;
     size_t pack;  /* units are at most this long, or one line */
     size_t items; /* lines in the unit */
@@ -332,6 +346,56 @@ static void span_line(struct lines *l, const struct span *s)
     end_line(l, s->scope, &s->attributes);
 }
 
+/* ------------------------------------------------------------------ the buffer */
+
+static bool buffer_new(struct lines *l, size_t room)
+{
+    struct buffer *b = malloc(sizeof(*b) + room + ESCAPED_ROOM);
+
+    if (!b)
+        return false;
+    b->room = room;
+    if (l->out.length)
+        memcpy(b->data, l->out.data, l->out.length);
+    if (l->escaped.length)
+        memcpy(b->data + room, l->escaped.data, l->escaped.length);
+    free(l->buffer);
+    l->buffer = b;
+    return true;
+}
+
+static void buffer_use(struct lines *l)
+{
+    l->out.data = l->buffer->data;
+    l->out.room = l->buffer->room < l->room_max ? l->buffer->room : l->room_max;
+    l->escaped.data = l->buffer->data + l->buffer->room;
+    l->escaped.room = ESCAPED_ROOM;
+}
+
+static bool buffer_take(struct lines *l)
+{
+    l->buffer = __atomic_exchange_n(&spare, NULL, __ATOMIC_ACQ_REL);
+    if (!l->buffer && !buffer_new(l, ROOM_FIRST))
+        return false;
+    buffer_use(l);
+    return true;
+}
+
+static void buffer_give(struct lines *l)
+{
+    free(__atomic_exchange_n(&spare, l->buffer, __ATOMIC_ACQ_REL));
+}
+
+static bool buffer_grow(struct lines *l)
+{
+    size_t room = 2 * l->buffer->room;
+
+    if (l->out.room >= l->room_max || !buffer_new(l, room < ROOM_MOST ? room : ROOM_MOST))
+        return false;
+    buffer_use(l);
+    return true;
+}
+
 /* ------------------------------------------------------------------ units */
 
 static void emit_front(struct lines *l, size_t length)
@@ -346,12 +410,14 @@ static void emit_front(struct lines *l, size_t length)
 /* The line from `start` on is complete. False: it did not fit behind the others; write it again. */
 static bool line_done(struct lines *l, size_t start)
 {
-    bool full = l->out.full || l->escaped.full;
+    bool full = l->out.full || l->escaped.full, small = l->out.full;
 
     l->out.full = l->escaped.full = false;
     l->escaped.length = l->tail_escaped;
     if (full) {
         l->out.length = start;
+        if (small && start <= l->pack && buffer_grow(l))
+            return false;
         if (start) {
             emit_front(l, start);
             return false;
@@ -387,10 +453,14 @@ static bool make_tail(struct lines *l, const struct resource *resource)
 {
     struct json *j = &l->out;
 
-    JSON_RAW(j, ",\"resource\":{");
-    for (size_t i = 0; resource && i < resource->attributes.count; i++)
-        attribute(l, j, "resource.", &resource->attributes.items[i], i == 0);
-    JSON_RAW(j, "}}\n");
+    do {
+        j->full = false;
+        j->length = l->escaped.length = 0;
+        JSON_RAW(j, ",\"resource\":{");
+        for (size_t i = 0; resource && i < resource->attributes.count; i++)
+            attribute(l, j, "resource.", &resource->attributes.items[i], i == 0);
+        JSON_RAW(j, "}}\n");
+    } while (j->full && !l->escaped.full && buffer_grow(l));
     l->tail_escaped = l->escaped.length;
     if (j->full || l->escaped.full)
         return false;
@@ -424,14 +494,11 @@ static size_t ndjson_encode(const struct batch *batch, const struct conf *conf, 
     if (!items)
         return 0;
     l.pack = unit_max < UNIT_SIZE ? unit_max : UNIT_SIZE;
-    l.out.room = unit_max < 4 * UNIT_SIZE ? unit_max : 4 * UNIT_SIZE;
-    l.escaped.room = ESCAPED_ROOM;
-    l.out.data = malloc(l.out.room + l.escaped.room);
-    if (!l.out.data)
+    l.room_max = unit_max < ROOM_MOST ? unit_max : ROOM_MOST;
+    if (!buffer_take(&l))
         return items;
-    l.escaped.data = l.out.data + l.out.room;
     if (!make_tail(&l, batch->resource)) {
-        free(l.out.data);
+        buffer_give(&l);
         return items;
     }
     for (size_t i = 0; i < batch->count; i++) {
@@ -441,7 +508,7 @@ static size_t ndjson_encode(const struct batch *batch, const struct conf *conf, 
     }
     emit_front(&l, l.out.length);
     free(l.tail.data);
-    free(l.out.data);
+    buffer_give(&l);
     return l.left_out;
 }
 

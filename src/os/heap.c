@@ -132,8 +132,10 @@ static void *alloc_big(size_t size)
     return h + 1;
 }
 
-void *heap_alloc(size_t size)
+/* *fresh: the block comes straight from the kernel, and is zero. */
+static void *take(size_t size, bool *fresh)
 {
+    *fresh = true;
     if (size > PTRDIFF_MAX - 2 * PAGE)
         return NULL;
     if (size + HEAD > SMALL_MAX)
@@ -146,6 +148,7 @@ void *heap_alloc(size_t size)
     if (heap.free[kind]) {
         h = &heap.free[kind]->head;
         __atomic_store_n(&heap.free[kind], heap.free[kind]->next, __ATOMIC_RELEASE);
+        *fresh = false;
     } else {
         h = carve(total);
     }
@@ -156,15 +159,23 @@ void *heap_alloc(size_t size)
     return h + 1;
 }
 
+void *heap_alloc(size_t size)
+{
+    bool fresh;
+
+    return take(size, &fresh);
+}
+
 void *heap_zalloc(size_t count, size_t size)
 {
     size_t total;
+    bool fresh;
 
     if (__builtin_mul_overflow(count, size, &total))
         return NULL;
-    void *p = heap_alloc(total);
-    if (p && ((struct head *)p)[-1].kind != CLASS_BIG)
-        memset(p, 0, total); /* a fresh mapping is zero already */
+    void *p = take(total, &fresh);
+    if (p && !fresh) /* what nobody had is zero: its pages are not even touched */
+        memset(p, 0, total);
     return p;
 }
 

@@ -152,6 +152,32 @@ static size_t count_lines(const char *data, size_t length)
     return lines;
 }
 
+/* Makes one unit of two neighbours that are small: each send has its price. */
+static void join(struct queue *q, struct unit *u)
+{
+    struct unit *next = u->next;
+
+    if (!next || q->separated || transport_is_datagram(q->transport) || q->failures || u->at ||
+        u->length + next->length > q->pack)
+        return;
+    struct unit *both = malloc(sizeof(*u) + u->length + next->length);
+    if (!both)
+        return;
+    *both = (struct unit){
+        .next = next->next, .items = u->items + next->items, .length = u->length + next->length};
+    memcpy(both->data, u->data, u->length);
+    memcpy(both->data + u->length, next->data, next->length);
+    struct unit **at = &q->first;
+    while (*at != u)
+        at = &(*at)->next;
+    *at = both;
+    if (q->last == next)
+        q->last = both;
+    q->bytes -= sizeof(*u);
+    free(u);
+    free(next);
+}
+
 /* Units bigger than a datagram should be, of one item to a line: as many lines to one as fit. */
 static void take_unit(void *context, const void *data, size_t length, size_t items)
 {
@@ -190,8 +216,11 @@ bool queue_put_whole(struct queue *q, const struct batch *batch, uint64_t *left_
     q->dropped = 0;
     q->room = q->first ? q->conf->memory_queue : SIZE_MAX;
     *left_out = q->encoder->encode(batch, q->conf, q->line_max, take_unit, q);
-    if (!q->dropped)
+    if (!q->dropped) {
+        if (last)
+            join(q, last);
         return true;
+    }
     /* Some of it did not fit: the rest goes again. */
     struct unit *u = last ? last->next : q->first;
     if (last)
@@ -282,6 +311,11 @@ bool queue_flush(struct queue *q, uint64_t deadline, bool insist, uint64_t *fail
         q->failed = 0;
     }
     return !q->first;
+}
+
+bool queue_is_light(const struct queue *q)
+{
+    return !q->failures && q->bytes <= q->pack / 2;
 }
 
 uint64_t queue_due(const struct queue *q)

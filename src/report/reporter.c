@@ -181,13 +181,18 @@ static void put_metrics(struct reporter *r, bool final)
         if (!s->queue)
             continue;
         /* Logs before: what they fill should be gone before the counts come. */
-        if (queue_items(s->queue))
+        if (!queue_is_light(s->queue))
             sink_flush(r, s, r->deadline);
         uint64_t left_out = 0;
         arena_reset(r->arena);
         if (!fold_metrics(r->fold, i, s->temporality, final, r->arena, &batch))
             continue;
-        if (queue_put_whole(s->queue, &batch, &left_out))
+        bool taken = queue_put_whole(s->queue, &batch, &left_out);
+        if (!taken && queue_items(s->queue)) {
+            sink_flush(r, s, r->deadline);
+            taken = queue_put_whole(s->queue, &batch, &left_out);
+        }
+        if (taken)
             fold_metrics_taken(r->fold, i, s->temporality);
         if (left_out)
             fold_note_drop(r->fold, DROP_SINK_FAILED, left_out);
