@@ -167,7 +167,7 @@ static fd_entry meet(struct region_head *region, struct lane *lane, int fd)
     struct sight s;
     fd_entry before = fd_get(fd);
     if (!look(region, fd, &s))
-        return before;
+        return KIND_UNKNOWN; /* not open: what it was in an earlier life says nothing */
     if (before & FD_INHERITED)
         s.flags |= (uint32_t)before & KEPT_FLAGS;
     if (fd_get(fd) != before)

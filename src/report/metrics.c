@@ -138,7 +138,7 @@ static enum family family_of(unsigned op, unsigned kind)
         return FAMILY_NONE; /* dns.lookup.duration, from records */
     if (op >= OP_FORK && op <= OP_THREAD)
         return FAMILY_PROCESS;
-    if (op >= OP_SYSLOG)
+    if (op == OP_SYSLOG)
         return FAMILY_NONE;
     if (kind_is_socket(kind) || (op >= OP_SOCKET && op <= OP_GETSOCKOPT))
         return FAMILY_SOCKET;

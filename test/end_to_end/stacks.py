@@ -143,9 +143,9 @@ def called(frames):
     """(name, exact): the function of libc that was called; "ld.so": the loader; "": a raw system call.
 
     Not exact: functions that leave their work to another by a jump are told by the other's name.
-    "clone": a child or thread that libc made for itself.
+    "posix_spawn": the child of one, where libc runs by itself; of popen and system too.
     """
-    names, glibc, caller = [], [], None
+    names, glibc, caller, started = [], [], None, False
     for frame in frames:
         if LOADER.search(frame.path):
             name = "ld.so"
@@ -155,14 +155,15 @@ def called(frames):
             caller = frame
             break
         if name in STARTS:
-            if "clone" in name and frame is not frames[0]:
-                return "clone", True
+            started = True
             break
         names.append(name)
         if frame.path not in glibc:
             glibc.append(frame.path)
     if not names:
         return "", True
+    if not caller and not started and names[-1] is None:
+        return "posix_spawn", True
     # A function that jumped into another has no frame; its caller's code names it.
     name = object_of(caller.path).called_at(caller.address) if caller else None
     if name:

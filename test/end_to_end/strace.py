@@ -11,7 +11,7 @@ import subprocess
 Call = collections.namedtuple("Call", "tid name args result error")
 
 LINE = re.compile(r"^(\d+)\s+(.*)$")
-CALL = re.compile(r"^(\w+)\((.*)\)\s+= (-?\d+|0x[0-9a-f]+|\?)(?:<((?:->|[^<>]|<[^<>]*>)*)>)?(?: (E[A-Z0-9]+) \(.*\))?(?: .*)?$", re.S)
+CALL = re.compile(r"^(\w+)\((.*)\)\s+= (-?\d+|0x[0-9a-f]+|\?)(?:<((?:->|[^<>]|<[^<>]*>)*)>(?:\(deleted\))?)?(?: (E[A-Z0-9]+) \(.*\))?(?: .*)?$", re.S)
 UNFINISHED = re.compile(r"^(\w+)\((.*?)\s*<unfinished \.\.\.>$", re.S)
 RESUMED = re.compile(r"^<\.\.\. (\w+) resumed>(.*)$", re.S)
 FD = re.compile(r"^(-?\d+)<(.*)$")
