@@ -57,10 +57,10 @@ static bool same_file(const struct stat *a, const struct stat *b)
 
 /* ------------------------------------------------------------------ opening */
 
-static int open_path(const struct transport *t, int access)
+static int open_path(const struct transport *t, int access, bool exists)
 {
     const int flags = access | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
-    long fd = sys(openat, AT_FDCWD, t->path, flags | O_EXCL, t->options.mode);
+    long fd = exists ? -EEXIST : sys(openat, AT_FDCWD, t->path, flags | O_EXCL, t->options.mode);
 
     if (fd >= 0) {
         sys(fchmod, fd, t->options.mode); /* whatever the program's umask says */
@@ -77,13 +77,14 @@ static int file_open(struct transport *t)
     int access = O_RDWR; /* to look at the file's end */
 
     /* A FIFO or a device is never read: that would make us its reader too. */
-    if (sys(newfstatat, AT_FDCWD, t->path, &before, 0) == 0 && !S_ISREG(before.st_mode))
+    bool exists = sys(newfstatat, AT_FDCWD, t->path, &before, 0) == 0;
+    if (exists && !S_ISREG(before.st_mode))
         access = O_WRONLY;
-    int fd = open_path(t, access);
+    int fd = open_path(t, access, exists);
     if (access == O_WRONLY || fd == -EACCES || fd == -EPERM) {
         readable = false;
         if (access != O_WRONLY)
-            fd = open_path(t, O_WRONLY);
+            fd = open_path(t, O_WRONLY, exists);
     }
     if (fd < 0)
         return fd;
@@ -100,16 +101,15 @@ static int file_open(struct transport *t)
     return 0;
 }
 
-/* False: the path leads elsewhere or nowhere (renamed, removed, replaced). */
-static bool is_current(const struct transport *t)
+/* False: the path leads elsewhere or nowhere (renamed, removed, replaced). *s: of the open file. */
+static bool is_current(const struct transport *t, struct stat *s)
 {
-    struct stat s;
-    long r = sys(newfstatat, AT_FDCWD, t->path, &s, 0);
+    long r = sys(newfstatat, AT_FDCWD, t->path, s, 0);
 
     if (r == 0)
-        return same_file(&s, &t->target);
+        return same_file(s, &t->target);
     /* A path out of reach (privileges dropped) is no reason to let go of what is open. */
-    return r != -ENOENT && r != -ENOTDIR;
+    return r != -ENOENT && r != -ENOTDIR && sys(fstat, t->fd, s) == 0;
 }
 
 /* Has the file open that the path leads to; one that cannot be replaced is kept while it exists. */
@@ -117,7 +117,7 @@ static int file_ready(struct transport *t)
 {
     struct stat s;
 
-    if (t->fd >= 0 && is_current(t))
+    if (t->fd >= 0 && is_current(t, &s))
         return 0;
     int r = file_open(t);
     if (r < 0 && t->fd >= 0 && sys(fstat, t->fd, &s) == 0 && s.st_nlink > 0)
@@ -243,15 +243,13 @@ static bool ends_inside_line(const struct transport *t, off_t size)
     return sys(pread64, t->fd, &last, 1, size - 1) == 1 && last != '\n';
 }
 
-/* Appends with the file locked: nobody who locks it writes in between. */
-static int append_locked(struct transport *t, const char *data, size_t length)
+/* Appends with the file locked, `size` long: nobody who locks it writes in between. */
+static int append_locked(struct transport *t, const char *data, size_t length, off_t size)
 {
     struct stat s;
 
-    if (sys(fstat, t->fd, &s) < 0)
-        return -EBADF;
-    t->mend = ends_inside_line(t, s.st_size);
-    off_t keep = s.st_size + (t->mend ? 1 : 0);
+    t->mend = ends_inside_line(t, size);
+    off_t keep = size + (t->mend ? 1 : 0);
     int r = file_append(t, t->fd, data, length);
     if (r < 0 && t->mend) {
         /* Full inside a line. It is taken back, unless somebody without the lock wrote behind it.
@@ -265,33 +263,33 @@ static int append_locked(struct transport *t, const char *data, size_t length)
     return r;
 }
 
-static bool wants_rotation(const struct transport *t, size_t length)
+static bool wants_rotation(const struct transport *t, off_t size, size_t length)
 {
-    struct stat s;
-
-    return t->options.rotate_bytes && sys(fstat, t->fd, &s) == 0 && s.st_size > 0 &&
-           (uint64_t)s.st_size + length > t->options.rotate_bytes;
+    return t->options.rotate_bytes && size > 0 && (uint64_t)size + length > t->options.rotate_bytes;
 }
 
 /* One try. 0, -ESTALE: rotated, or the path leads elsewhere by now: open and try again; -errno. */
 static int regular_send(struct transport *t, const char *data, size_t length, uint64_t deadline)
 {
     bool locked = file_lock(t, deadline);
+    struct stat s;
     int r;
 
     if (!locked) {
         r = file_append(t, t->fd, data, length);
     } else {
-        if (!is_current(t)) {
+        if (!is_current(t, &s)) {
             /* Rotated while we waited. Closing the old file ends its lock. */
             r = file_ready(t);
-            if (r < 0 || is_current(t))
+            if (r < 0 || is_current(t, &s))
                 return r < 0 ? r : -ESTALE;
+            if (sys(fstat, t->fd, &s) < 0)
+                return -EBADF;
         }
-        if (wants_rotation(t, length) && rotate(t) == 0)
+        if (wants_rotation(t, s.st_size, length) && rotate(t) == 0)
             r = -ESTALE;
         else
-            r = append_locked(t, data, length);
+            r = append_locked(t, data, length, s.st_size);
         sys(flock, t->fd, LOCK_UN);
     }
     return r;
