@@ -48,7 +48,7 @@ static enum target elf_target(long fd, const unsigned char *head, long length)
     for (unsigned i = 0; i < e.e_phnum && i < 64; i++) {
         Elf64_Phdr p;
         uint64_t at = e.e_phoff + i * sizeof(p);
-        if (at + sizeof(p) <= (uint64_t)length)
+        if (at <= (uint64_t)length && (uint64_t)length - at >= sizeof(p))
             memcpy(&p, head + at, sizeof(p));
         else if (sys(pread64, fd, &p, sizeof(p), at) != sizeof(p))
             return TARGET_NATIVE;

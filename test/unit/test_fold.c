@@ -266,9 +266,10 @@ static void relative(void **state)
     (void)state;
     struct fixture *x = begin();
     struct {
-        struct dir_path head;
+        int32_t dirfd; /* as struct dir_path */
+        uint32_t generation;
         char path[16];
-    } at = {{.dirfd = 8, .generation = 3}, "sub/file"};
+    } at = {8, 3, "sub/file"};
     put(x,
         (struct record){.type = RECORD_OPEN,
                         .op = OP_OPEN,
