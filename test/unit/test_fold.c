@@ -288,8 +288,8 @@ static void relative(void **state)
                         .generation = 4,
                         .result = 9,
                         .flags = RECORD_DIRFD},
-        &at, sizeof(at.head) + 9);
-    at.head.generation = 99; /* not that life of the number */
+        &at, 8 + 9);
+    at.generation = 99; /* not that life of the number */
     put(x,
         (struct record){.type = RECORD_OPEN,
                         .op = OP_OPENAT,
@@ -299,7 +299,7 @@ static void relative(void **state)
                         .generation = 5,
                         .result = 10,
                         .flags = RECORD_DIRFD},
-        &at, sizeof(at.head) + 9);
+        &at, 8 + 9);
     take(x, false);
     has_text(event_at(x, "scope.file.open", 1)->attributes, "file.path", "/dir/sub/file");
     has_text(event_at(x, "scope.file.open", 2)->attributes, "file.path", "sub/file");
