@@ -5,6 +5,7 @@
  */
 #include "report/drain_internal.h"
 
+#include <errno.h>
 #include <linux/membarrier.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,6 +47,7 @@ struct drain *drain_new(struct region_head *region)
     if (!d)
         return NULL;
     *d = shape;
+    d->born = now_mono();
     d->chunk = calloc(d->chunks, sizeof(*d->chunk));
     /* each chunk of a run can be found with one lane and linked to another one */
     d->active = calloc(2 * (size_t)d->chunks, sizeof(*d->active));
@@ -150,7 +152,6 @@ static void release_chunk(struct drain *d, uint32_t i, uint32_t used)
         unlink_chunk(d, i);
     d->chunk[i] = (struct drain_chunk){.is = CHUNK_IDLE};
     memset(chunk, 0, used);
-    __atomic_fetch_and(&d->region->chunk_full[i / 64], ~mask, __ATOMIC_RELAXED);
     __atomic_fetch_sub(&d->region->chunks_used, 1, __ATOMIC_RELAXED);
     __atomic_fetch_or(&d->region->chunk_free[i / 64], mask, __ATOMIC_RELEASE);
 }
@@ -174,18 +175,18 @@ static void meet_empty(struct drain *d, uint32_t i, uint32_t lane, uint32_t sequ
         release_chunk(d, i, CHUNK_SIZE);
 }
 
-static void meet_used(struct drain *d, uint32_t i)
+/* given: its lane has just given it away, so that it stays what it is even with nothing in it. */
+static void meet_used(struct drain *d, uint32_t i, bool given)
 {
     struct drain_chunk *c = &d->chunk[i];
     const struct chunk *chunk = drain_chunk_at(d, i);
     uint32_t head = chunk_head(chunk);
     uint32_t lane = __atomic_load_n(&chunk->lane, __ATOMIC_RELAXED);
     uint32_t sequence = __atomic_load_n(&chunk->sequence, __ATOMIC_RELAXED);
-    bool given = __atomic_load_n(&d->region->chunk_full[i / 64], __ATOMIC_ACQUIRE) >> i % 64 & 1;
+    if (c->is == CHUNK_LINKED && head >= CHUNK_DATA && c->lane == lane && c->sequence == sequence)
+        return;
     bool written = (head > CHUNK_DATA || (given && head == CHUNK_DATA)) && lane < d->lanes;
     if (c->is == CHUNK_LINKED) {
-        if (written && c->lane == lane && c->sequence == sequence)
-            return;
         /* once written into, a chunk is nobody's but ours to free */
         drain_drop(d, DROP_INVALID);
         unlink_chunk(d, i);
@@ -202,10 +203,14 @@ static void discover(struct drain *d)
 {
     prune_active(d);
     for (uint32_t w = 0; w * 64 < d->chunks; w++) {
+        /* the bits of full chunks only call us: they have */
+        uint64_t *full_word = &d->region->chunk_full[w], full = 0;
+        if (__atomic_load_n(full_word, __ATOMIC_RELAXED))
+            full = __atomic_exchange_n(full_word, 0, __ATOMIC_ACQUIRE);
         uint64_t free_ones = __atomic_load_n(&d->region->chunk_free[w], __ATOMIC_ACQUIRE);
         for (uint32_t i = w * 64; i < w * 64 + 64 && i < d->chunks; i++) {
             if (!(free_ones >> i % 64 & 1))
-                meet_used(d, i);
+                meet_used(d, i, full >> i % 64 & 1);
             else if (d->chunk[i].is == CHUNK_LINKED)
                 unlink_chunk(d, i); /* not by anything of ours */
             else
@@ -217,12 +222,24 @@ static void discover(struct drain *d)
 
 /* ------------------------------------------------------------------ reclaim */
 
-static bool can_barrier(struct drain *d)
+void drain_prepare(void)
+{
+    sys(membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0);
+}
+
+/* Registering among other threads takes the kernel 5 to 10 ms: not for a process that ends at once.
+ */
+static bool can_barrier(struct drain *d, bool urgent)
 {
     if (__atomic_load_n(&d->region->sandboxed, __ATOMIC_RELAXED))
         return false;
     if (!d->membarrier) {
-        long r = sys(membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0);
+        long r = sys(membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
+        if (r == -EPERM) {
+            if (!urgent && d->now - d->born < SECOND)
+                return false;
+            r = sys(membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0);
+        }
         d->membarrier = r == 0 ? 1 : -1;
     }
     return d->membarrier > 0;
@@ -262,9 +279,9 @@ static void reclaim_one(struct drain *d, uint32_t number)
     __atomic_store_n(&lane->reclaim, 0, __ATOMIC_RELEASE);
 }
 
-static void reclaim_chunks(struct drain *d)
+static void reclaim_chunks(struct drain *d, bool urgent)
 {
-    if (!d->active_count || !can_barrier(d))
+    if (!d->active_count || !can_barrier(d, urgent))
         return;
     for (uint32_t k = 0; k < d->active_count; k++)
         __atomic_store_n(&drain_lane_at(d, d->active[k])->reclaim, 1, __ATOMIC_SEQ_CST);
@@ -493,8 +510,9 @@ size_t drain_run(struct drain *d, bool reclaim, drain_take *take, void *context)
     d->now = now_mono();
     d->close_count = 0;
     discover(d);
-    if (reclaim || drain_is_tight(d))
-        reclaim_chunks(d);
+    bool tight = drain_is_tight(d);
+    if (tight || (reclaim && !late))
+        reclaim_chunks(d, tight);
     read_all(d);
     if (d->close_count || reclaim) {
         totals_look(d, reclaim);

@@ -74,8 +74,8 @@ struct drain {
     struct drain_batch batch;
     uint64_t *closes; /* keys of the descriptors whose RECORD_CLOSE came in this run */
     uint32_t close_count;
-    uint64_t now;   /* CLOCK_MONOTONIC of this run */
-    int membarrier; /* 0 not asked yet, 1 registered, -1 there is none */
+    uint64_t now, born; /* CLOCK_MONOTONIC of this run, and of drain_new */
+    int membarrier;     /* 0 not asked yet, 1 registered, -1 there is none */
 };
 
 static inline struct chunk *drain_chunk_at(const struct drain *d, uint32_t i)

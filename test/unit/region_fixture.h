@@ -46,6 +46,7 @@ static void region_open(uint32_t chunks, uint32_t lanes)
     region->data_max = 65536;
     region->log_budget = 1 << 30;
     region->pid = getpid();
+    drain_prepare();
 }
 
 static void region_close(void)

@@ -289,6 +289,31 @@ static void a_chunk_on_its_way_is_left_alone(void **state)
     assert_int_equal(region->drops[DROP_INVALID], 0);
 }
 
+/* A full chunk calls the reporter once: one that cannot be freed yet does not keep it from
+ * sleeping. */
+static void a_full_chunk_calls_once(void **state)
+{
+    (void)state;
+    static struct list l;
+    struct lane *lane = lane_bind(region, 1, 1);
+    l.count = 0;
+    write_at(lane, 1, 1);
+    struct chunk *chunk = region_chunk(region, lane->chunk - 1);
+    chunk->head += 64; /* abandoned: the chunk is kept for a while */
+    for (unsigned i = 2; i < 400; i++)
+        write_at(lane, i, i);
+    assert_int_not_equal(region->chunk_full[0] | region->chunk_full[1] | region->chunk_full[2] |
+                             region->chunk_full[3],
+                         0);
+    drain_run(drain, false, note, &l);
+    for (unsigned w = 0; w < 4; w++)
+        assert_int_equal(region->chunk_full[w], 0);
+    assert_int_equal(l.count, 399);
+    assert_int_equal(region->drops[DROP_ABANDONED], 1);
+    drain_run(drain, true, note, &l);
+    assert_int_equal(chunks_free(), 255);
+}
+
 /* ------------------------------------------------------------------ rings that lie */
 
 static void nonsense_is_counted(void **state)
@@ -439,6 +464,7 @@ int main(int argc, char **argv)
         TEST(ten_thousand_short_threads_share_a_few_lanes),
         TEST(a_chunk_that_nobody_named_is_found),
         TEST(a_chunk_on_its_way_is_left_alone),
+        TEST(a_full_chunk_calls_once),
         TEST(nonsense_is_counted),
         TEST(a_header_that_lies),
         TEST(noise_is_survived),
