@@ -1,6 +1,7 @@
 /* What is done to names: how a name becomes a record, and the calls that remove, rename and make.
  */
 #include "intercept/file.h"
+#include "intercept/process.h"
 
 #include <stdio.h>
 #include <sys/stat.h>
@@ -39,6 +40,16 @@ static uint32_t name_length(const char *name)
 static int is_readable(const char *name)
 {
     return (uintptr_t)name >= 4096;
+}
+
+/*
+ * The kernel may answer what is wrong with the first name (ENOENT, say) where the second cannot be
+ * read. So after a failure the second is tried first.
+ */
+static int second_is_readable(const char *name)
+{
+    struct peek peek = {0};
+    return !hook_region->sandboxed && peek_length(&peek, name, NAME_MAX_BYTES) >= 0;
 }
 
 static int is_relative(int dirfd, const char *name)
@@ -114,7 +125,7 @@ static __attribute__((noinline)) void record_path(struct lane *lane, enum op op,
         .a = extra,
         .b = (uint32_t)dirfd | (uint64_t)(uint32_t)dirfd2 << 32,
     };
-    if (names_were_read(result))
+    if (names_were_read(result) && (!path2 || result >= 0 || second_is_readable(path2)))
         record_name(lane, &r, dirfd, path, dirfd2, path2);
     else
         record_write(hook_region, lane, &r, NULL, 0);
