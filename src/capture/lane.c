@@ -23,6 +23,7 @@ struct lane *lane_bind(struct region_head *region, int32_t pid, int32_t tid)
                 continue;
             uint32_t number = w * 64 + bit;
             struct lane *lane = region_lane(region, number);
+            lane->number = number; /* written before it is read: one page fault, not two */
             if (lane->forks != region->forks) {
                 words_clear(lane, sizeof(*lane));
                 lane->forks = region->forks;

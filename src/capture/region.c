@@ -74,7 +74,12 @@ void region_set_clock(struct region_head *region, const struct clock_relation *c
         /* the last tick that is not longer; 128 bits by hand, as a library call would be needed */
         uint64_t nano = decade * steps[i % 3];
         uint64_t whole = nano / mult, rest = nano % mult, ticks = whole << 32;
-        for (int bit = 31; bit >= 0; bit--) {
+        int bit = 31;
+        if (rest >> 32 == 0) { /* the usual clock ticks faster than a nanosecond */
+            ticks |= (rest << 32) / mult;
+            bit = -1;
+        }
+        for (; bit >= 0; bit--) {
             rest <<= 1;
             if (rest >= mult) {
                 rest -= mult;

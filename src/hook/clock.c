@@ -90,15 +90,29 @@ static bool kernel_uses_it(void)
     return best < VDSO_CYCLES;
 }
 
+/*
+ * Whether the counter runs at one speed. The loader has asked already, and libc says what it was
+ * told (since 2.33): under a hypervisor each cpuid costs 8 us. Every x86-64 has this leaf.
+ */
+static bool is_invariant(void)
+{
+    enum { LEAF_80000007 = 4, EDX = 3, INVARIANT = 1 << 8 };
+    const unsigned *(*leaf)(unsigned) =
+        (const unsigned *(*)(unsigned))hook_libc("__x86_get_cpuid_feature_leaf");
+    const unsigned *known = leaf ? leaf(LEAF_80000007) : NULL;
+    unsigned a, b, c, d;
+    if (known && known[EDX] & INVARIANT)
+        return true;
+    __cpuid(0x80000007, a, b, c, d);
+    return d & INVARIANT;
+}
+
 static bool counter_is_good(void)
 {
-    unsigned a, b, c, d;
     int mode = 0;
     if (sys(prctl, PR_GET_TSC, &mode) == 0 && mode != PR_TSC_ENABLE)
         return false;
-    /* one leaf and no more: under a hypervisor each cpuid costs 8 us. Every x86-64 has this one. */
-    __cpuid(0x80000007, a, b, c, d);
-    if (!(d & 1u << 8))
+    if (!is_invariant())
         return false;
     return kernel_uses_it() || !kernel_distrusts();
 }

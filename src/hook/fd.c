@@ -213,6 +213,8 @@ fd_entry hook_fd(struct lane *lane, int fd)
 
 void fd_meet_inherited(struct region_head *region, struct lane *lane)
 {
+    __atomic_fetch_or(&fd_table[0], 0,
+                      __ATOMIC_RELAXED); /* a write first: one page fault, not two */
     for (int fd = 0; fd < INHERITED; fd++)
         meet(region, lane, fd);
 }
