@@ -2,6 +2,8 @@
  * What capture itself costs, without hooks and system calls: nanoseconds for each of its inlined
  * ways, beside the two readings of the clock that every watched call needs. Best of several rounds.
  *
+ *     cc -O2 -D_GNU_SOURCE -Isrc -I. test/bench/capture_bench.c src/capture/[a-z]*.c \
+ *        src/report/drain*.c src/os/clock.c -lpthread -o capture_bench
  *     capture_bench [million calls per round]
  */
 #include <pthread.h>

@@ -506,7 +506,7 @@ static void interrupted_on_an_alternate_stack_above(void **state)
     (void)state;
     static uint8_t stacks[2 * 65536] __attribute__((aligned(64)));
     bool reached = true;
-    long n = 1;
+    volatile long n = 1;
     for (; reached; n += STRIDE(n)) {
         static uint8_t seen[64];
         memset(seen, 0, sizeof(seen));
