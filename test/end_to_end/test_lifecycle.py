@@ -353,3 +353,72 @@ def test_run_says_what_is_wrong(command, status, text, tmp_path):
     assert done.returncode == status
     assert text in done.stderr.decode()
     assert not (tmp_path / "state").exists(), "nothing is left of a command that did not start"
+
+
+# ------------------------------------------------------------------ where the kernel refuses
+
+REFUSE = """
+    #include <errno.h>
+    #include <linux/filter.h>
+    #include <linux/seccomp.h>
+    #include <stddef.h>
+    #include <stdlib.h>
+    #include <string.h>
+    #include <sys/prctl.h>
+    #include <sys/syscall.h>
+    #include <unistd.h>
+    int main(int c, char **v) {
+      for (char *n = strtok(v[1], ","); n; n = strtok(NULL, ",")) {
+        struct sock_filter f[] = {
+          BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+          BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)atoi(n), 0, 1),
+          BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+          BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
+        struct sock_fprog p = {4, f};
+        if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &p)) return 9;
+      }
+      execvp(v[2], v + 2);
+      return 8;
+    }"""
+CALLS = {"x86_64": {"close_range": 436, "unshare": 272, "membarrier": 324, "process_vm_readv": 310, "clone3": 435},
+         "aarch64": {"close_range": 436, "unshare": 97, "membarrier": 283, "process_vm_readv": 270, "clone3": 435}}
+
+
+@pytest.mark.parametrize("refused", [["close_range"], ["close_range", "unshare"], ["membarrier"], ["process_vm_readv"],
+                                     ["clone3", "close_range", "unshare", "membarrier", "process_vm_readv"]], ids=",".join)
+def test_works_where_the_kernel_refuses(refused, tmp_path):
+    """As in containers whose filter is older than these calls: EPERM. The program closes every descriptor it can."""
+    refuse = compile_c(tmp_path, "refuse", REFUSE)
+    numbers = ",".join(str(CALLS[os.uname().machine][name]) for name in refused)
+    code = ("import os,time,subprocess\n"
+            "for i in range(5):\n print('turn', i, flush=True); time.sleep(0.15); os.closerange(3, 1000)\n"
+            "print(sorted(os.listdir('/proc/self/fd')))\n"
+            "print(subprocess.run(['echo', 'child'], env={}).returncode)\n")
+    outcomes = [run([refuse, numbers, PYTHON, "-u", "-c", code]) for run in
+                (bare, lambda c: observe(c, tmp_path, sets={"events.interval": "100ms", "metrics.interval": "100ms"}))]
+    assert outcomes[0][:3] == outcomes[1][:3]
+    bodies = [l["body"] for l in outcomes[1].recording.logs()]
+    assert [b for b in bodies if b.startswith("turn")] == [f"turn {i}" for i in range(5)]
+    assert "child" in bodies
+
+
+def test_without_threads_and_memory_it_delivers_at_the_end(tmp_path):
+    """RLIMIT_NPROC and RLIMIT_AS: no thread can be had, or not even memory; the program's own doing stays the same."""
+    if os.geteuid() != 0:
+        pytest.skip("not root")
+    to = tmp_path / "t.ndjson"
+    to.touch(mode=0o666)
+    to.chmod(0o666)
+    for path in [tmp_path, *tmp_path.parents]:
+        if str(path).startswith("/tmp/"):
+            path.chmod(0o755)
+    need("setpriv")
+    command = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups",
+               "bash", "-c", "ulimit -u 0; exec sh -c 'echo alone; exit 3'"]
+    done = subprocess.run(command, env=scope_environment(to), capture_output=True, timeout=30)
+    assert (done.returncode, done.stdout, done.stderr) == (3, b"alone\n", b"")
+    if os.access(LIBRARY, os.R_OK) and LIBRARY.stat().st_mode & 0o004:
+        assert "alone" in [l["body"] for l in Recording(to).logs()]
+    command = ["prlimit", "--as=16000000", "sh", "-c", "echo tight; exit 4"]
+    done = subprocess.run(command, env=scope_environment(to), capture_output=True, timeout=30)
+    assert (done.returncode, done.stdout, done.stderr) == (4, b"tight\n", b"")
