@@ -56,11 +56,22 @@ _Static_assert(offsetof(struct lane, attention) == 4, "vfork.S knows where it is
 
 /* vfork.S jumps there. */
 __attribute__((visibility("hidden"))) void *process_vfork;
-__attribute__((visibility("hidden"))) void process_find_vfork(void);
+__attribute__((visibility("hidden"))) void *process_before_vfork(void);
 
-void process_find_vfork(void)
+static void *find_vfork(void)
 {
-    __atomic_store_n(&process_vfork, hook_next("vfork"), __ATOMIC_RELAXED);
+    void *real = hook_next("vfork");
+    __atomic_store_n(&process_vfork, real, __ATOMIC_RELAXED);
+    return real;
+}
+
+/* Where vfork.S finds no lane or no function: binds and marks the one, and returns the other. */
+void *process_before_vfork(void)
+{
+    struct lane *lane = hook_lane();
+    if (lane)
+        __atomic_fetch_or(&lane->attention, LANE_VFORK, __ATOMIC_RELAXED);
+    return process_vfork ? process_vfork : find_vfork();
 }
 
 static int quick_status;
@@ -72,7 +83,7 @@ int process_quick_status(void)
 
 void process_start(const struct conf *conf, bool observed)
 {
-    process_find_vfork();
+    find_vfork();
     env_start(conf, observed);
 }
 

@@ -17,7 +17,8 @@ vfork:
     movq hook_self@gottpoff(%rip), %rax
     movq %fs:(%rax), %rax
     cmpq $1, %rax
-    jbe 1f
+    jb 2f /* no lane yet: the child must not be the one to bind it */
+    je 1f
     orl $LANE_VFORK, LANE_ATTENTION(%rax)
 1:  movq process_vfork(%rip), %rax
     testq %rax, %rax
@@ -25,10 +26,9 @@ vfork:
     jmpq *%rax
 2:  subq $8, %rsp
     .cfi_adjust_cfa_offset 8
-    call process_find_vfork
+    call process_before_vfork
     addq $8, %rsp
     .cfi_adjust_cfa_offset -8
-    movq process_vfork(%rip), %rax
     jmpq *%rax
     .cfi_endproc
 
@@ -42,7 +42,8 @@ vfork:
     mrs x1, tpidr_el0
     ldr x0, [x1, x0]
     cmp x0, #1
-    b.ls 1f
+    b.lo 2f /* no lane yet: the child must not be the one to bind it */
+    b.eq 1f
     ldr w1, [x0, #LANE_ATTENTION]
     orr w1, w1, #LANE_VFORK
     str w1, [x0, #LANE_ATTENTION]
@@ -54,13 +55,12 @@ vfork:
     .cfi_adjust_cfa_offset 16
     .cfi_rel_offset x29, 0
     .cfi_rel_offset x30, 8
-    bl process_find_vfork
+    bl process_before_vfork
+    mov x16, x0
     ldp x29, x30, [sp], #16
     .cfi_adjust_cfa_offset -16
     .cfi_restore x29
     .cfi_restore x30
-    adrp x16, process_vfork
-    ldr x16, [x16, #:lo12:process_vfork]
     br x16
     .cfi_endproc
 #endif
