@@ -1,4 +1,6 @@
-"""A name server for tests: `dns_server.py ADDRESS PORT`, UDP and TCP, prints a line when it listens.
+"""A name server for tests: `dns_server.py ADDRESS PORT [LOG]`, UDP and TCP, prints a line when it listens.
+
+LOG gets a line for each question: the transport, the type's number, the name, and "cut" or "whole".
 
 Every name has the addresses 192.0.2.1 and 2001:db8::1, but: names under `no.` do not exist, names under
 `fail.` get SERVFAIL, names under `big.` are cut over UDP so that the client asks again over TCP.
@@ -7,6 +9,9 @@ import socket
 import struct
 import sys
 import threading
+
+
+log = None
 
 
 def reply(query, tcp):
@@ -20,9 +25,18 @@ def reply(query, tcp):
              12: b"\4name\7example\0"}.get(kind)
     answer = b"\xc0\x0c" + struct.pack(">HHIH", kind, 1, 60, len(value)) + value if value and not rcode else b""
     cut = not tcp and name.startswith(b"\3big")
+    if log:
+        text = b".".join(question_parts(name)).decode()
+        print("tcp" if tcp else "udp", kind, text, "cut" if cut else "whole", file=log, flush=True)
     flags = 0x8180 | rcode | (0x0200 if cut else 0)
     head = query[:2] + struct.pack(">5H", flags, 1, 1 if answer and not cut else 0, 0, 0)
     return head + question + (b"" if cut else answer)
+
+
+def question_parts(name):
+    while name:
+        yield name[1:1 + name[0]]
+        name = name[1 + name[0]:]
 
 
 def exactly(connection, count):
@@ -45,7 +59,9 @@ def converse(connection):
             pass
 
 
-def main(address, port):
+def main(address, port, log_to=None):
+    global log
+    log = log_to and open(log_to, "a")
     udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     udp.bind((address, int(port)))
     tcp = socket.create_server(udp.getsockname())
@@ -62,4 +78,4 @@ def main(address, port):
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:3])
+    main(*sys.argv[1:4])

@@ -20,12 +20,15 @@ LOADER = re.compile(r"/ld[.-][^/]*$")
 STARTS = {"__libc_start_main", "clone", "__clone", "clone3", "__clone3"}
 
 
-def run(command, to, calls, env=None, **how):
-    """Runs `command` under strace with stacks, only the named system calls, into the file `to`."""
+def command(command, to, calls):
+    """The command under strace with stacks, only the named system calls, into the file `to`."""
     names = ",".join(f"?{name}" for name in sorted(calls))
-    return subprocess.run(["strace", "-k", "-f", "-yy", "-s", "64", "-qq", "-e", f"trace={names}",
-                           "-e", "signal=none", "-o", str(to), *[str(c) for c in command]],
-                          env=env, capture_output=True, **how)
+    return ["strace", "-k", "-f", "-yy", "-s", "64", "-qq", "-e", f"trace={names}", "-e", "signal=none",
+            "-o", str(to), *[str(c) for c in command]]
+
+
+def run(program, to, calls, env=None, **how):
+    return subprocess.run(command(program, to, calls), env=env, capture_output=True, **how)
 
 
 def parse(path):
