@@ -10,7 +10,12 @@
 #include "capture/layout.h"
 #include "telemetry/telemetry.h"
 
-enum { SERIES_READERS = 4, SERIES_BOUNDS_MAX = HISTOGRAM_BOUNDS, SERIES_ATTRIBUTES_MAX = 4 };
+enum {
+    SERIES_READERS = 4,
+    SERIES_BOUNDS_MAX = HISTOGRAM_BOUNDS,
+    SERIES_ATTRIBUTES_MAX = 4,
+    SERIES_RECENT = 32
+};
 
 struct instrument {
     const char *name, *unit, *description;
@@ -36,7 +41,14 @@ struct series {
     uint64_t hash;
     struct attribute attributes[SERIES_ATTRIBUTES_MAX];
     uint32_t attribute_count;
-    bool used;       /* something was measured */
+    bool used; /* something was measured */
+    /*
+     * The latest measurements themselves, a ring by their number: a sink that sends distributions
+     * gets them where it has missed none. `recorded` falls behind total->count where some came in
+     * buckets.
+     */
+    double *recent;
+    uint64_t recorded;
     uint8_t offered; /* 1 << reader: it is in that reader's last collection */
     const struct instrument *instrument;
     struct series_value *total;

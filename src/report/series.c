@@ -41,6 +41,7 @@ static void series_free(struct series *s)
             free((char *)(uintptr_t)s->attributes[i].text.data);
     for (unsigned r = 0; r < SERIES_READERS; r++)
         free(s->sent[r]);
+    free(s->recent);
     free(s->total);
     free(s);
 }
@@ -261,6 +262,10 @@ void series_record(struct series *s, double value)
     uint32_t b = 0;
     while (b < s->instrument->bound_count && value > s->instrument->bounds[b])
         b++;
+    if (!s->recent)
+        s->recent = malloc(SERIES_RECENT * sizeof(*s->recent));
+    if (s->recent && s->recorded == s->total->count)
+        s->recent[s->recorded++ % SERIES_RECENT] = value;
     s->total->bucket[b]++;
     s->total->count++;
     s->total->number += value;
@@ -287,6 +292,17 @@ void series_merge(struct series *s, const uint64_t *buckets, double sum, double 
             extremes(s->sent[r], min, max);
 }
 
+/* The last `count` measurements, oldest first, where all of them are known; else NULL. */
+static const double *values_of(const struct series *s, uint64_t count, struct arena *arena)
+{
+    if (!s->recent || s->recorded != s->total->count || count > SERIES_RECENT)
+        return NULL;
+    double *values = arena_take(arena, (size_t)count * sizeof(*values));
+    for (uint64_t i = 0; values && i < count; i++)
+        values[i] = s->recent[(s->recorded - count + i) % SERIES_RECENT];
+    return values;
+}
+
 /* Fills a histogram's figures: the total, less what `since` had. False: nothing new. */
 static bool histogram_fill(const struct series *s, const struct series_value *since,
                            struct arena *arena, struct metric_point *p)
@@ -310,6 +326,7 @@ static bool histogram_fill(const struct series *s, const struct series_value *si
         .bounds = i->bounds,
         .buckets = buckets,
         .bound_count = i->bound_count,
+        .values = since ? values_of(s, count, arena) : NULL,
     };
     if (p->histogram.sum < 0)
         p->histogram.sum = 0;

@@ -121,6 +121,7 @@ def test_statsd(kind, format, tmp_path):
     env = scope_environment("x", {"SCOPE_STATSD_TO": url}, sets={"statsd.format": format, "statsd.prefix": "my.", "tags.team": "blue"})
     del env["SCOPE_NDJSON_TO"]
     program = "import os\nf = os.open('/dev/zero', 0)\nfor i in range(1234): os.read(f, 10)\ntry: open('/nosuch')\nexcept OSError: pass\n"
+    program += "import socket\ns = socket.socket()\ns.bind(('127.0.0.1', 0))\ns.listen(5)\nfor i in range(3): socket.create_connection(s.getsockname()).close()\n"
     try:
         done = bare(["/usr/bin/python3", "-c", program], env=env)
     finally:
@@ -135,6 +136,10 @@ def test_statsd(kind, format, tmp_path):
         assert any("team:blue" in l for l in lines)
         reads = [l for l in lines if l.startswith("my.scope.file.io:") and "read" in l and "device" in l]
         assert sum(float(l.split(":")[1].split("|")[0]) for l in reads) == 12340
+        # Three connects, each measurement known: a distribution, its values packed.
+        connects = [STATSD.match(l) for l in lines if l.startswith("my.scope.socket.connect.duration:")]
+        assert {m.group(3) for m in connects} == {"d"}
+        assert sum(len(m.group(2).split(":")) for m in connects) == 3
     else:
         assert not any("|#" in l for l in lines), "plain StatsD has no tags"
 

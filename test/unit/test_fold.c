@@ -435,6 +435,8 @@ static void client(void **state)
         point_of(&b, "scope.socket.connect.duration", "scope.connection.role", "client");
     assert_int_equal(d->histogram.count, 1);
     assert_true(fabs(d->histogram.sum - 0.03) < 1e-9);
+    assert_non_null(d->histogram.values); /* one measurement, known itself */
+    assert_true(fabs(d->histogram.values[0] - 0.03) < 1e-9);
     r = (struct record){.type = RECORD_END,
                         .op = OP_READ,
                         .kind = KIND_TCP,
