@@ -180,6 +180,23 @@ static void read_first_line(const char *path, char *line, size_t size)
     keep_first_line(line);
 }
 
+/* `env -S "perl -w"`: what one line of a script could not say otherwise. */
+static bool split_words(struct command *c)
+{
+    char text[256], *words[32], *state = NULL;
+    unsigned n = 0;
+
+    snprintf(text, sizeof(text), "%s", c->words[1] + 2);
+    for (char *w = strtok_r(text, " \t", &state); w && n < 32; w = strtok_r(NULL, " \t", &state))
+        words[n++] = w;
+    drop_front(c, 2);
+    while (n) {
+        if (!put_in_front(c, words[--n]))
+            return false;
+    }
+    return put_in_front(c, "env");
+}
+
 /* env executes what it is given: that is the program that somebody asks about. */
 static bool through_env(struct doctor *d, struct command *c)
 {
@@ -188,6 +205,8 @@ static bool through_env(struct doctor *d, struct command *c)
 
     if (strcmp(slash ? slash + 1 : c->path, "env") != 0)
         return true;
+    if (c->count > 1 && !strncmp(c->words[1], "-S", 2) && !split_words(c))
+        return false;
     while (i < c->count && (c->words[i][0] == '-' || strchr(c->words[i], '=')))
         i++;
     if (i == c->count)

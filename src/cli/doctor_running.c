@@ -18,21 +18,24 @@
 
 enum { PATIENCE_LEAST = 2, PATIENCE_MOST = 12 };
 
-static const char *user_of(uid_t uid, char *number, size_t size)
+enum { USER_SIZE = 64 };
+
+static const char *user_of(uid_t uid, char *out)
 {
     struct passwd *user = getpwuid(uid);
 
     if (user)
-        return user->pw_name;
-    snprintf(number, size, "%u", uid);
-    return number;
+        snprintf(out, USER_SIZE, "%s", user->pw_name);
+    else
+        snprintf(out, USER_SIZE, "%u", uid);
+    return out;
 }
 
 /* ------------------------------------------------------------------ may we look */
 
 static bool tell_denied(struct doctor *d, const struct process *p)
 {
-    char one[16], other[16];
+    char one[USER_SIZE], other[USER_SIZE];
 
     if (!p->denied)
         return false;
@@ -44,8 +47,7 @@ static bool tell_denied(struct doctor *d, const struct process *p)
             d, FACT_NO, "permission",
             "%d (%s) belongs to %s and you are %s: only its user and root may look into it; ask as "
             "root: sudo scope doctor %d",
-            p->pid, p->name, user_of(p->uid, one, sizeof(one)),
-            user_of(geteuid(), other, sizeof(other)), p->pid);
+            p->pid, p->name, user_of(p->uid, one), user_of(geteuid(), other), p->pid);
     else
         fact(
             d, FACT_NO, "permission",
@@ -58,7 +60,7 @@ static bool tell_denied(struct doctor *d, const struct process *p)
 
 static bool tell_process(struct doctor *d, const struct process *p)
 {
-    char number[16];
+    char user[USER_SIZE];
 
     if (p->state == 'Z' || p->state == 'X') {
         fact(d, FACT_NO, "process", "%d (%s) has ended, and its parent has not taken notice",
@@ -67,8 +69,7 @@ static bool tell_process(struct doctor *d, const struct process *p)
     }
     if (tell_denied(d, p))
         return false;
-    fact(d, FACT_OK, "process", "%d (%s), of %s", p->pid, p->name,
-         user_of(p->uid, number, sizeof(number)));
+    fact(d, FACT_OK, "process", "%d (%s), of %s", p->pid, p->name, user_of(p->uid, user));
     if (p->state == 'T' || p->state == 't')
         fact(d, FACT_NOTE, "process", "it is stopped, by a signal or a debugger");
     if (p->root[0])
