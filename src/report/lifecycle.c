@@ -50,6 +50,7 @@ bool reporter_is_ours(void)
         return false;
     /* Made by a raw clone that no hook saw: the last moment to notice. */
     life.quiet = 0;
+    life.fork_blocked = 0;
     reporter_child();
     return true;
 }
@@ -274,26 +275,37 @@ static void at_quick_exit_(void *unused)
     reporter_end(OP_EXIT, process_quick_status());
 }
 
-void reporter_destructor(void)
-{
-    if (!life.handler)
-        at_exit(0, NULL);
-}
-
 /* ------------------------------------------------------------------ fork */
 
+/*
+ * From here to the end of the fork the heap is held, so no handler of the program's may run: it
+ * might fork, or end the process, and wait for ever for what it stands on.
+ */
 static void before_fork(void)
 {
+    bool blocks = !life.region->sandboxed;
+    uint64_t mask = 0;
+
+    if (blocks)
+        signals_block(&mask);
     __atomic_fetch_add(&life.forking, 1, __ATOMIC_SEQ_CST);
     life.quiet = !__atomic_load_n(&life.busy, __ATOMIC_SEQ_CST);
     heap_before_fork();
+    /* the heap's lock keeps these too */
+    life.fork_blocked = blocks;
+    life.fork_mask = mask;
 }
 
 static void after_fork(void)
 {
+    bool blocked = life.fork_blocked;
+    uint64_t mask = life.fork_mask;
+
     heap_after_fork();
     if (!__atomic_sub_fetch(&life.forking, 1, __ATOMIC_SEQ_CST))
         futex_wake_all(&life.forking);
+    if (blocked)
+        signals_restore(&mask);
 }
 
 void reporter_fork_begin(void)
@@ -342,6 +354,9 @@ void reporter_child(void)
     life.last = NULL;
     control_after_fork(&life.control, life.region->pid, now_unix());
     reporter_wanted = 1;
+    if (life.fork_blocked)
+        signals_restore(&life.fork_mask);
+    life.fork_blocked = 0;
     errno = saved;
 }
 
@@ -369,7 +384,9 @@ static void register_handlers(void)
 
     if (at_fork)
         at_fork(before_fork, after_fork, reporter_child, __dso_handle);
-    life.handler = on_exit(at_exit, NULL) == 0;
+    if (on_exit(at_exit, NULL) != 0)
+        diagnostics(DIAGNOSTICS_WARN,
+                    "no exit handler to be had: what stdio writes last is not seen");
     if (quick)
         quick(at_quick_exit_, __dso_handle);
 }

@@ -21,9 +21,6 @@
  */
 int reporter_start(const struct conf *conf, struct region_head *region);
 
-/* From the library's destructor: only of use where the exit handler could not be registered. */
-void reporter_destructor(void);
-
 /* Not 0: something is to be done before a thread blocks (a forked child without its reporter). */
 extern uint32_t reporter_wanted;
 

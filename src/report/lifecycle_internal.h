@@ -23,8 +23,10 @@ struct life {
     struct control control;
     uint32_t owner; /* a thread (tid) that delivers in place; 0: none */
     uint32_t busy;
-    uint32_t forking; /* how many forks are under way; futex */
-    uint32_t quiet;   /* `busy` was not set when the latest fork began */
+    uint32_t forking;      /* how many forks are under way; futex */
+    uint32_t quiet;        /* `busy` was not set when the latest fork began */
+    uint32_t fork_blocked; /* signals are blocked while it goes on; fork_mask: what was before */
+    uint64_t fork_mask;
 
     /* The thread. */
     uint32_t state; /* enum thread_state */
@@ -43,7 +45,6 @@ struct life {
     uint32_t away;     /* after the latest turn something was left that no sink would take */
     uint32_t hurried;  /* our parent's sinks were away: no use in waiting long for them */
     uint32_t ended;    /* RECORD_EXIT was written */
-    uint32_t handler;  /* the exit handler is registered */
     struct lane *last; /* the lane of the thread that ends the process */
 };
 extern struct life life;

@@ -116,6 +116,10 @@ int main(void)
     SHOW(rename("file2", "file4"));
     SHOW(rename("missing", "file5"));
     SHOW(rename("file4", bad));
+    char *wild = (char *)0x7000000000;
+    SHOW(rename("nowhere/file", wild));
+    SHOW(rename("", wild));
+    SHOW(link("nowhere", wild));
     SHOW(renameat2(AT_FDCWD, bad, AT_FDCWD, bad, 0x100));
     SHOW(renameat2(AT_FDCWD, "file", AT_FDCWD, "file4", RENAME_NOREPLACE));
     SHOW(unlink("file4"));
