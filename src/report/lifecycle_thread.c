@@ -399,6 +399,9 @@ static void *thread_main(void *unused)
     leave_descriptors(&saved_stdout, &saved_stderr);
     life_busy_begin();
     bool built = life_build(saved_stdout, saved_stderr);
+    /* In the program's own table nothing may stay open. */
+    if (built && !life.transient)
+        reporter_prepare(life.reporter);
     life_busy_end();
     if (built) {
         loop();

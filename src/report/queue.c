@@ -91,6 +91,11 @@ struct queue *queue_new(const struct sink_encoder *encoder, const char *url,
     return q;
 }
 
+void queue_prepare(struct queue *q)
+{
+    transport_prepare(q->transport);
+}
+
 static void pop(struct queue *q)
 {
     struct unit *u = q->first;

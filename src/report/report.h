@@ -113,6 +113,7 @@ bool queue_flush(struct queue *q, uint64_t deadline, bool insist, uint64_t *fail
 /* When it wants to be flushed next (CLOCK_MONOTONIC ns), UINT64_MAX when empty. */
 uint64_t queue_due(const struct queue *q);
 size_t queue_items(const struct queue *q); /* waiting */
+void queue_prepare(struct queue *q);       /* opens a file to send to, see transport_prepare */
 /* What waits is little, and may go together with what comes next. */
 bool queue_is_light(const struct queue *q);
 uint64_t queue_sent(const struct queue *q); /* items that were taken so far */

@@ -310,6 +310,14 @@ struct reporter *reporter_new(const struct reporter_options *options, int32_t pi
     return r;
 }
 
+void reporter_prepare(struct reporter *r)
+{
+    for (unsigned i = 0; i < SINKS; i++) {
+        if (r->sinks[i].queue)
+            queue_prepare(r->sinks[i].queue);
+    }
+}
+
 void reporter_free(struct reporter *r)
 {
     if (!r)

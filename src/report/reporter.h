@@ -22,6 +22,9 @@ enum {
 struct reporter *reporter_new(const struct reporter_options *options, int32_t pid);
 void reporter_free(struct reporter *r);
 
+/* Opens sinks that are files while they can be reached: the program may give up its privileges. */
+void reporter_prepare(struct reporter *r);
+
 /*
  * One turn: drain, fold, queue what is due, flush. Returns when the next is due (CLOCK_MONOTONIC
  * ns); *rest, if not NULL: items that still wait in queues. Ends at `deadline`, or soon after it.

@@ -3,10 +3,10 @@
  *
  * Every unit is appended by one write under a lock on the file (flock, waited for only briefly): so
  * the name is known to lead to the file being written, two processes cannot rotate it at once, and
- * a line that a full disk cut off can be taken back before anybody writes behind it. Without the
- * lock (a file system without locks, a stopped process that holds it) O_APPEND alone keeps lines
- * whole; then nothing is rotated or taken back, and the next write begins with a newline if need
- * be.
+ * a line that a full disk or a kill cut off can be taken back before anybody writes behind it.
+ * Without the lock (a file system without locks, a stopped process that holds it) O_APPEND alone
+ * keeps lines whole; then nothing is rotated or taken back, and the next write begins with a
+ * newline if need be.
  *
  * Symbolic links are followed: logs are often placed that way, and the kernel's own rules for links
  * and files in sticky directories apply, because each open is a creating one.
@@ -26,6 +26,7 @@
 #include "telemetry/number.h"
 
 enum { LOCK_PATIENCE = 50 * 1000000, LINKS_MAX = 8, TRIES = 8, NAME_ROOM = PATH_MAX + 16 };
+enum { TORN_BLOCK = 4096, TORN_MAX = 1 << 20 };
 
 int file_new(struct transport *t)
 {
@@ -125,6 +126,11 @@ static int file_ready(struct transport *t)
     if (r < 0)
         transport_close(t);
     return r;
+}
+
+void file_prepare(struct transport *t)
+{
+    file_ready(t);
 }
 
 static bool file_lock(const struct transport *t, uint64_t deadline)
@@ -243,12 +249,46 @@ static bool ends_inside_line(const struct transport *t, off_t size)
     return sys(pread64, t->fd, &last, 1, size - 1) == 1 && last != '\n';
 }
 
+/*
+ * Where the line that ends unfinished at `size` begins, if it is plainly one of ours: whoever wrote
+ * it was killed inside its write. -1: it may be somebody else's text, which is kept.
+ */
+static off_t torn_line(const struct transport *t, off_t size)
+{
+    static const char start[] = "{\"time\":";
+    char block[TORN_BLOCK];
+    off_t at = size;
+
+    while (at > 0 && size - at < TORN_MAX) {
+        size_t n = at < TORN_BLOCK ? (size_t)at : TORN_BLOCK;
+        if (sys(pread64, t->fd, block, n, at - (off_t)n) != (long)n)
+            return -1;
+        if (at == size && block[n - 1] == '}')
+            return -1; /* a whole object without its newline */
+        const char *newline = memrchr(block, '\n', n);
+        at -= newline ? (off_t)(block + n - newline) - 1 : (off_t)n;
+        if (newline || !at)
+            break;
+    }
+    bool ours = sys(pread64, t->fd, block, sizeof(start) - 1, at) == sizeof(start) - 1 &&
+                !memcmp(block, start, sizeof(start) - 1);
+    return ours ? at : -1;
+}
+
 /* Appends with the file locked, `size` long: nobody who locks it writes in between. */
 static int append_locked(struct transport *t, const char *data, size_t length, off_t size)
 {
     struct stat s;
 
     t->mend = ends_inside_line(t, size);
+    if (t->mend) {
+        off_t torn = torn_line(t, size);
+        if (torn >= 0 && sys(fstat, t->fd, &s) == 0 && s.st_size == size &&
+            sys(ftruncate, t->fd, torn) == 0) {
+            t->mend = false;
+            size = torn;
+        }
+    }
     off_t keep = size + (t->mend ? 1 : 0);
     int r = file_append(t, t->fd, data, length);
     if (r < 0 && t->mend) {

@@ -79,6 +79,7 @@ int pieces_send(struct transport *t, int fd, enum piece_way way, const char *dat
                 uint64_t deadline);
 
 int file_new(struct transport *t); /* 0 or -ENOMEM */
+void file_prepare(struct transport *t);
 int file_send(struct transport *t, const char *data, size_t length, uint64_t deadline);
 /* One write to a regular file, which may end short (-ENOSPC; partial and mend are set). 0 or
  * -errno. */

@@ -51,6 +51,12 @@ void transport_free(struct transport *t)
     free(t);
 }
 
+void transport_prepare(struct transport *t)
+{
+    if (t->address.type == ADDRESS_FILE)
+        file_prepare(t);
+}
+
 void transport_after_fork(struct transport *t)
 {
     t->fd = -1;

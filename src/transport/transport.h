@@ -53,6 +53,13 @@ struct transport *transport_new(const struct address *address, const struct tran
 void transport_free(struct transport *t);
 
 /*
+ * Opens what can be opened without waiting (a file), so that it stays in reach of a program that
+ * gives up its privileges or changes its root. What fails is tried again when there is something to
+ * send.
+ */
+void transport_prepare(struct transport *t);
+
+/*
  * Sends one unit whole: for datagrams one datagram, for files and streams whole lines.
  * 0: all of it was taken. -EAGAIN: nothing was taken (but see transport_partial), try later: away,
  * full, no space, deadline.

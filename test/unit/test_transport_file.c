@@ -157,6 +157,57 @@ static void a_line_that_somebody_left_open_is_ended_first(void **state)
     transport_free(t);
 }
 
+/* Whoever wrote it was killed inside its write: it is taken back, however long; other text stays.
+ */
+static void a_line_of_ours_that_was_cut_off_is_taken_back(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *before, *cut, *after;
+    } cases[] = {
+        {"whole\n", "{\"time\":1,\"sign", "whole\nnext\n"},
+        {"", "{\"time\":1,\"sign", "next\n"},
+        {"whole\n", "{\"time\":1}", "whole\n{\"time\":1}\nnext\n"},
+        {"whole\n", "{\"tim", "whole\n{\"tim\nnext\n"},
+        {"", "a note", "a note\nnext\n"},
+    };
+    char name[] = "cut0";
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++, name[3]++) {
+        const char *path = in_dir(name);
+        int fd = open(path, O_WRONLY | O_CREAT, 0600);
+        dprintf(fd, "%s%s", cases[i].before, cases[i].cut);
+        close(fd);
+        struct transport *t = open_with(path, 0, 0);
+        assert_int_equal(send_text(t, "next\n"), 0);
+        assert_string_equal(content(path), cases[i].after);
+        transport_free(t);
+    }
+    for (int size = 4085; size < 4110; size++) { /* across the blocks it is looked at in */
+        const char *path = in_dir("long");
+        unlink(path);
+        int fd = open(path, O_WRONLY | O_CREAT, 0600);
+        dprintf(fd, "whole\n{\"time\":%0*d", size - 8, 1);
+        close(fd);
+        struct transport *t = open_with(path, 0, 0);
+        assert_int_equal(send_text(t, "next\n"), 0);
+        assert_string_equal(content(path), "whole\nnext\n");
+        transport_free(t);
+    }
+}
+
+static void a_file_opened_in_time_needs_its_directory_no_more(void **state)
+{
+    (void)state;
+    const char *path = in_dir("gone/file");
+    assert_int_equal(mkdir(in_dir("gone"), 0700), 0);
+    struct transport *t = open_with(path, 0, 0);
+    transport_prepare(t);
+    assert_int_equal(rename(in_dir("gone"), in_dir("elsewhere")), 0);
+    assert_int_equal(send_text(t, "x\n"), 0);
+    assert_string_equal(content(in_dir("elsewhere/file")), "x\n");
+    transport_free(t);
+}
+
 static void a_renamed_or_removed_file_is_made_anew(void **state)
 {
     (void)state;
@@ -630,6 +681,8 @@ int main(void)
         cmocka_unit_test(no_descriptor_of_it_outlives_exec),
         cmocka_unit_test(a_relative_path_means_the_directory_of_the_start),
         cmocka_unit_test(a_line_that_somebody_left_open_is_ended_first),
+        cmocka_unit_test(a_line_of_ours_that_was_cut_off_is_taken_back),
+        cmocka_unit_test(a_file_opened_in_time_needs_its_directory_no_more),
         cmocka_unit_test(a_renamed_or_removed_file_is_made_anew),
         cmocka_unit_test(a_missing_directory_is_waited_for),
         cmocka_unit_test(without_privileges_it_keeps_what_is_open),
