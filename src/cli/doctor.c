@@ -48,10 +48,18 @@ json_t *doctor_text(const char *bytes)
     return text ? text : json_string("");
 }
 
+/* Nothing that a terminal would obey: C0 and, in UTF-8, C1. */
 static void print_plain(const char *text)
 {
-    for (const char *p = text; *p; p++)
-        putchar((unsigned char)*p < ' ' || *p == 127 ? '?' : *p);
+    for (const unsigned char *p = (const unsigned char *)text; *p; p++) {
+        if (*p == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0)
+            p++;
+        else if (*p >= ' ' && *p != 127) {
+            putchar(*p);
+            continue;
+        }
+        putchar('?');
+    }
 }
 
 void fact(struct doctor *d, enum fact_state state, const char *topic, const char *format, ...)
