@@ -15,6 +15,7 @@ from test_names import CARES, HERE, WIRE
 
 PLACE = r"""
 ip link set lo up && mount --bind "$1" /etc/resolv.conf || exit 90
+: >"$1.ready" # an earlier run's says nothing of this one
 "$2" "$3" 127.0.0.53 53 "$1.log" >"$1.ready" & server=$!
 while ! grep -q listening "$1.ready"; do kill -0 $server 2>/dev/null || exit 91; sleep 0.02; done
 shift 3; "$@"; status=$?
