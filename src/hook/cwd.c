@@ -12,8 +12,9 @@ static struct {
     uint32_t length; /* without the NUL; 0: not known */
     char path[PATH_SIZE];
 } buffers[2];
-/* Even: buffer (version / 2) % 2 is whole. Odd: the other one is being written. */
-static uint32_t version;
+/* Even: buffer (version / 2) % 2 is whole. Odd: the other one is being written. At first that is
+   the one that shares its page with other data of a start. */
+static uint32_t version = 2;
 static uint32_t changed_meanwhile;
 
 size_t hook_cwd(char *out, size_t size)

@@ -189,7 +189,7 @@ void hook_set_conf(const struct conf *conf)
 
 static bool read_conf(char **arguments, char **environment)
 {
-    static char executable[4096];
+    char executable[4096]; /* on the initial thread's stack: in .bss it would be a page more */
     long n = sys(readlinkat, AT_FDCWD, "/proc/self/exe", executable, sizeof(executable) - 1);
     if (n > 0)
         executable[n] = '\0';

@@ -24,11 +24,11 @@ enum { PRELOAD_LENGTH = sizeof(PRELOAD) - 1 };
 static struct {
     bool active;
     bool adds; /* false: this process is not observed, so ours is taken out at most */
-    size_t library_length;
-    char library[4096];           /* absolute */
+    unsigned count;
     char *variables[KEPT_MAX];    /* SCOPE_NAME=value as we were started with */
     size_t name_length[KEPT_MAX]; /* with the '=' */
-    unsigned count;
+    size_t library_length;
+    char library[4096]; /* absolute; last, for most of it is never touched */
 } kept;
 
 /* ------------------------------------------------------------------ our own path */

@@ -208,7 +208,12 @@ static void discover(struct drain *d)
         if (__atomic_load_n(full_word, __ATOMIC_RELAXED))
             full = __atomic_exchange_n(full_word, 0, __ATOMIC_ACQUIRE);
         uint64_t free_ones = __atomic_load_n(&d->region->chunk_free[w], __ATOMIC_ACQUIRE);
-        for (uint32_t i = w * 64; i < w * 64 + 64 && i < d->chunks; i++) {
+        uint64_t look = ~free_ones | d->met[w]; /* few of many: the others' pages stay untouched */
+        d->met[w] = ~free_ones;
+        for (; look; look &= look - 1) {
+            uint32_t i = w * 64 + (uint32_t)__builtin_ctzll(look);
+            if (i >= d->chunks)
+                break;
             if (!(free_ones >> i % 64 & 1))
                 meet_used(d, i, full >> i % 64 & 1);
             else if (d->chunk[i].is == CHUNK_LINKED)

@@ -67,6 +67,7 @@ struct drain {
     uint64_t chunks_at, lanes_at;
     uint32_t chunks, lanes;
     struct drain_chunk *chunk;
+    uint64_t met[CHUNK_MAX / 64]; /* a bit for each chunk that may be other than CHUNK_IDLE */
     struct drain_lane *lane; /* grows with the lanes that are used */
     uint32_t lane_room;
     uint32_t *active; /* lanes that have chunks */

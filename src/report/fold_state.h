@@ -120,9 +120,9 @@ struct ready {
 /* An event under construction; texts are borrowed until event_submit. */
 struct event {
     struct log_record record;
+    size_t count, text_count, scratch_used; /* in the page that is touched anyway */
     struct attribute attributes[EVENT_ATTRIBUTES];
     struct text texts[EVENT_TEXTS];
-    size_t count, text_count, scratch_used;
     char scratch[EVENT_SCRATCH];
 };
 

@@ -392,6 +392,9 @@ static const struct variable variables[] = {
 static void read_environment(const struct fold *f, int directory, struct process_identity *id)
 {
     size_t room = ENVIRONMENT_USUAL;
+    uint64_t told = id->stat.env_end - id->stat.env_start;
+    if (id->stat.env_end > id->stat.env_start && told < room)
+        room = (size_t)told + 1;
     char *text = malloc(room);
     long n = -EINVAL;
     if (text && process_is_self(f))

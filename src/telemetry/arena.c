@@ -9,7 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BLOCK_SIZE = 32 * 1024 };
+/* The first block is what most arenas need: more would lie between pages that are in use. */
+enum { BLOCK_SIZE = 32 * 1024, BLOCK_FIRST = 7 * 1024 };
 
 struct block {
     struct block *next;
@@ -34,7 +35,7 @@ struct arena *arena_new(size_t limit)
 static struct block *block_add(struct arena *arena, size_t size)
 {
     /* A thing bigger than a quarter of a block gets its own, and the current one stays in use. */
-    size_t room = BLOCK_SIZE - sizeof(struct block) - 64;
+    size_t room = (arena->first ? BLOCK_SIZE : BLOCK_FIRST) - sizeof(struct block) - 64;
     bool own = size > room / 4;
     struct block *b = malloc(sizeof(*b) + (own ? size : room));
 
@@ -104,17 +105,21 @@ struct text arena_format(struct arena *arena, const char *format, ...)
     return (struct text){out, (size_t)n};
 }
 
-/* Keeps one block of the usual size, so that a steady batch asks the heap for nothing. */
+/* Keeps one block, a large one if there is one: a steady batch asks the heap for nothing. */
 void arena_reset(struct arena *arena)
 {
     struct block *keep = NULL;
 
     for (struct block *b = arena->first, *next; b; b = next) {
         next = b->next;
-        if (!keep && b->size == BLOCK_SIZE - sizeof(struct block) - 64)
+        bool usual = b->size == BLOCK_SIZE - sizeof(struct block) - 64 ||
+                     b->size == BLOCK_FIRST - sizeof(struct block) - 64;
+        if (usual && (!keep || b->size > keep->size)) {
+            free(keep);
             keep = b;
-        else
+        } else {
             free(b);
+        }
     }
     if (keep) {
         keep->next = NULL;
