@@ -27,6 +27,11 @@ uint32_t lock_hold_unused(struct region_head *region)
         if (!__atomic_compare_exchange_n(&region->lane_free[from - 1], &expected, 0, false,
                                          __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
             break;
+        /* The reporter reads every lane that was ever used, and a fork clears it. */
+        if (__atomic_load_n(&region->lanes_high, __ATOMIC_ACQUIRE) > (from - 1) * 64) {
+            __atomic_store_n(&region->lane_free[from - 1], expected, __ATOMIC_RELEASE);
+            break;
+        }
         from--;
     }
     uint8_t *low = lane_address(region, from),

@@ -55,6 +55,20 @@ void state_publish(struct region_head *region, int32_t pid)
     __atomic_store_n(&hook_region, region, __ATOMIC_RELEASE);
 }
 
+/*
+ * This thread's number. In a sandbox the kernel's answer to gettid may be death; there libc, which
+ * writes the owner into what it locks, tells it. Without threads in libc there is the main one
+ * alone.
+ */
+static int32_t thread_number(const struct region_head *region)
+{
+    if (!region->sandboxed)
+        return (int32_t)sys(gettid);
+    pthread_mutex_t mine = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
+    int (*lock)(pthread_mutex_t *) = (int (*)(pthread_mutex_t *))hook_libc("pthread_mutex_trylock");
+    return lock && lock(&mine) == 0 ? mine.__data.__owner : region->pid;
+}
+
 /* Binds a lane to this thread. A signal handler may do the same meanwhile: the first one stays. */
 static struct lane *bind(struct region_head *region)
 {
@@ -63,7 +77,7 @@ static struct lane *bind(struct region_head *region)
         drop_count(region, DROP_NO_LANE, 1);
         return NULL;
     }
-    int32_t tid = (int32_t)sys(gettid);
+    int32_t tid = thread_number(region);
     struct lane *lane = lane_bind(region, region->pid, tid);
     if (!lane) {
         calls_without = CALLS_WITHOUT_LANE;

@@ -15,6 +15,8 @@ enum { MESSAGE_MAX = 1024, IDENT_MAX = 64 };
 
 void __syslog_chk(int priority, int flag, const char *format, ...);
 void __vsyslog_chk(int priority, int flag, const char *format, va_list arguments);
+int __vsnprintf_chk(char *text, size_t room, int flag, size_t size, const char *format,
+                    va_list arguments);
 
 /*
  * What openlog and setlogmask left behind, as libc keeps it for the whole process: the ident by
@@ -86,7 +88,9 @@ static __attribute__((noinline)) void log_seen(struct lane *lane, int priority, 
 
     if ((hook_region->watch & WATCH_SYSLOG) && !is_masked(priority)) {
         va_copy(copy, arguments);
-        length = vsnprintf(text, sizeof(text), format, copy);
+        /* the checking variant ends a program whose format it finds forged: so must ours */
+        length = flag < 0 ? vsnprintf(text, sizeof(text), format, copy)
+                          : __vsnprintf_chk(text, sizeof(text), flag, sizeof(text), format, copy);
         va_end(copy);
         errno = before;
     }
