@@ -18,8 +18,8 @@ static void give_back(struct region_head *region, uint32_t i)
 {
     struct chunk *chunk = region_chunk(region, i);
     __atomic_store_n(&chunk->head, 0, __ATOMIC_RELAXED);
-    chunk->lane = 0;
-    chunk->sequence = 0;
+    __atomic_store_n(&chunk->lane, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&chunk->sequence, 0, __ATOMIC_RELAXED);
     __atomic_fetch_sub(&region->chunks_used, 1, __ATOMIC_RELAXED);
     __atomic_fetch_or(&region->chunk_free[i / 64], 1ULL << i % 64, __ATOMIC_RELEASE);
 }
@@ -39,8 +39,9 @@ static uint32_t take_free(struct region_head *region, struct lane *lane)
                 continue;
             uint32_t i = w * 64 + bit;
             struct chunk *chunk = region_chunk(region, i);
-            chunk->lane = lane->number;
-            chunk->sequence = own_xadd32(&lane->next_sequence, 1);
+            uint32_t sequence = own_xadd32(&lane->next_sequence, 1);
+            __atomic_store_n(&chunk->lane, lane->number, __ATOMIC_RELAXED);
+            __atomic_store_n(&chunk->sequence, sequence, __ATOMIC_RELAXED);
             __atomic_store_n(&chunk->head, CHUNK_DATA, __ATOMIC_RELEASE);
             uint32_t used = __atomic_add_fetch(&region->chunks_used, 1, __ATOMIC_RELAXED);
             if (used > region->chunks / 4 * 3)

@@ -46,7 +46,7 @@ void count_slow(struct region_head *region, struct lane *lane, unsigned op, unsi
         if (lane->next_cell < LANE_CELLS)
             n = own_xadd32(&lane->next_cell, 1);
         if (n < LANE_CELLS) {
-            lane->cell[n].min = ~0ULL;
+            __atomic_store_n(&lane->cell[n].min, ~0ULL, __ATOMIC_RELAXED);
             compiler_barrier();
         }
         /* A handler may have allotted one meanwhile: then that stays, and cell n is never used. */
@@ -125,6 +125,17 @@ static void copy_totals(struct totals *out, const struct totals *t)
     out->spare = 0;
 }
 
+/* The reporter may be reading: its look is void, as the claim changes, but no store is torn. */
+static void clear_sums(struct totals *t)
+{
+    uint64_t *const wide[] = {&t->read_bytes, &t->write_bytes, &t->ticks, &t->last};
+    uint32_t *const narrow[] = {&t->read_ops, &t->write_ops, &t->errors, &t->other_ops};
+    for (unsigned i = 0; i < 4; i++) {
+        __atomic_store_n(wide[i], 0, __ATOMIC_RELAXED);
+        __atomic_store_n(narrow[i], 0, __ATOMIC_RELAXED);
+    }
+}
+
 /*
  * Nobody adds to a place whose key says LEAVING, so what the record says of it is all there is. A
  * jump out of here leaves it at that: whoever claims the place next writes the record once more,
@@ -148,8 +159,7 @@ int totals_claim(struct region_head *region, struct lane *lane, struct totals *t
         __atomic_store_n(&t->key, 0, __ATOMIC_RELEASE);
     }
     compiler_barrier();
-    t->read_bytes = t->write_bytes = t->ticks = t->last = 0;
-    t->read_ops = t->write_ops = t->errors = t->other_ops = 0;
+    clear_sums(t);
     __atomic_store_n(&t->claim, t->claim + 1 ? t->claim + 1 : 1, __ATOMIC_RELEASE);
     __atomic_store_n(&t->key, key, __ATOMIC_RELEASE);
     compiler_barrier();

@@ -109,7 +109,7 @@ static inline void totals_put(struct region_head *region, struct lane *lane, int
     if (unlikely(result < 0))
         lane_add32(&t->errors, 1);
     lane_add64(&t->ticks, ticks);
-    t->last = end;
+    __atomic_store_n(&t->last, end, __ATOMIC_RELAXED);
 out:
     compiler_barrier();
     *(volatile uint64_t *)&lane->counter = outer;

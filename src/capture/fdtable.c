@@ -15,8 +15,8 @@ unsigned fd_high(void)
 static void reach(uint32_t end)
 {
     uint32_t was = __atomic_load_n(&high, __ATOMIC_RELAXED);
-    while (was < end && !__atomic_compare_exchange_n(&high, &was, end, 0, __ATOMIC_RELAXED,
-                                                     __ATOMIC_RELAXED))
+    while (was < end &&
+           !__atomic_compare_exchange_n(&high, &was, end, 0, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
         ;
 }
 

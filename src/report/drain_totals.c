@@ -150,7 +150,7 @@ void totals_look(struct drain *d, bool all)
     for (uint32_t i = 0; i < high && i < d->lanes; i++) {
         const struct lane *lane = drain_lane_at(d, i);
         for (uint32_t p = 0; all && p < LANE_TOTALS; p++) {
-            if (lane->totals[p].generation)
+            if (__atomic_load_n(&lane->totals[p].key, __ATOMIC_RELAXED))
                 look_at(d, i, p);
         }
         for (uint32_t c = 0; !all && c < d->close_count; c++) {
