@@ -155,8 +155,11 @@ void clock_relate(struct clock_relation *relation, const struct clock_pair *firs
     if (ticks_are_tsc) {
         while (second.mono - first->mono < APART_NANO || second.ticks <= first->ticks)
             second = clock_read();
-        relation->mult = (uint64_t)(((unsigned __int128)(second.mono - first->mono) << 32) /
-                                    (second.ticks - first->ticks));
+        uint64_t nano = second.mono - first->mono, ticks = second.ticks - first->ticks;
+        /* 128 bits only where it must be: the compiler's function for it lies on a page of its own
+         */
+        relation->mult =
+            nano >> 32 ? (uint64_t)(((unsigned __int128)nano << 32) / ticks) : (nano << 32) / ticks;
     }
     relation->ticks = second.ticks;
     relation->mono_nano = second.mono;

@@ -14,6 +14,7 @@ enum {
     STREAM_UNIT = 64 * 1024,
     LINE_MAX = 256 * 1024, /* one line, where the transport has no limit of its own */
     DATAGRAM_MAX = 65507,  /* one line over datagrams: what UDP can carry at all */
+    UNIT_ROOM = 12000,     /* of the first unit: what comes next goes with it, in one send */
     METRICS_SHARE = 8,     /* one part in so many of the bound is for metrics alone */
 };
 
@@ -24,6 +25,7 @@ struct unit {
     struct unit *next;
     size_t items;
     size_t at, length; /* what is left of data: at to length */
+    size_t room;       /* of data */
     char data[];
 };
 
@@ -125,18 +127,41 @@ const struct sink_encoder *queue_encoder(const struct queue *q)
 
 /* ------------------------------------------------------------------ in */
 
+/* Into the last unit, if that has room and was not tried yet: each send has its price. */
+static bool append(struct queue *q, const char *data, size_t length, size_t items)
+{
+    struct unit *u = q->last;
+
+    if (!u || q->failures || u->at || u->room - u->length < length ||
+        u->length + length > q->pack || q->bytes + length > q->room)
+        return false;
+    memcpy(u->data + u->length, data, length);
+    u->length += length;
+    u->items += items;
+    q->bytes += length;
+    q->items += items;
+    return true;
+}
+
 static void add(struct queue *q, const char *data, size_t length, size_t items)
 {
     if (q->separated && length && data[length - 1] == '\n')
         length--;
     struct unit *u = NULL;
+    size_t room = length;
+    if (!transport_is_datagram(q->transport)) {
+        if (append(q, data, length, items))
+            return;
+        if (!q->first && room < UNIT_ROOM)
+            room = UNIT_ROOM;
+    }
     if (q->bytes + sizeof(*u) + length <= q->room)
-        u = malloc(sizeof(*u) + length);
+        u = malloc(sizeof(*u) + room);
     if (!u) {
         q->dropped += items;
         return;
     }
-    *u = (struct unit){.items = items, .length = length};
+    *u = (struct unit){.items = items, .length = length, .room = room};
     memcpy(u->data, data, length);
     if (q->last)
         q->last->next = u;
@@ -155,32 +180,6 @@ static size_t count_lines(const char *data, size_t length)
     for (const char *p = data; p < end && (p = memchr(p, '\n', (size_t)(end - p))); p++)
         lines++;
     return lines;
-}
-
-/* Makes one unit of two neighbours that are small: each send has its price. */
-static void join(struct queue *q, struct unit *u)
-{
-    struct unit *next = u->next;
-
-    if (!next || q->separated || transport_is_datagram(q->transport) || q->failures || u->at ||
-        u->length + next->length > q->pack)
-        return;
-    struct unit *both = malloc(sizeof(*u) + u->length + next->length);
-    if (!both)
-        return;
-    *both = (struct unit){
-        .next = next->next, .items = u->items + next->items, .length = u->length + next->length};
-    memcpy(both->data, u->data, u->length);
-    memcpy(both->data + u->length, next->data, next->length);
-    struct unit **at = &q->first;
-    while (*at != u)
-        at = &(*at)->next;
-    *at = both;
-    if (q->last == next)
-        q->last = both;
-    q->bytes -= sizeof(*u);
-    free(u);
-    free(next);
 }
 
 /* Units bigger than a datagram should be, of one item to a line: as many lines to one as fit. */
@@ -216,22 +215,22 @@ uint64_t queue_put(struct queue *q, const struct batch *batch)
 
 bool queue_put_whole(struct queue *q, const struct batch *batch, uint64_t *left_out)
 {
-    struct unit *last = q->last;
+    struct unit *last = q->last, before = last ? *last : (struct unit){0};
 
     q->dropped = 0;
     q->room = q->first ? q->conf->memory_queue : SIZE_MAX;
     *left_out = q->encoder->encode(batch, q->conf, q->line_max, take_unit, q);
-    if (!q->dropped) {
-        if (last)
-            join(q, last);
+    if (!q->dropped)
         return true;
-    }
     /* Some of it did not fit: the rest goes again. */
     struct unit *u = last ? last->next : q->first;
-    if (last)
-        last->next = NULL;
-    else
+    if (last) {
+        q->bytes -= last->length - before.length;
+        q->items -= last->items - before.items;
+        *last = before; /* it was the last: nothing came behind it */
+    } else {
         q->first = NULL;
+    }
     q->last = last;
     while (u) {
         struct unit *next = u->next;
