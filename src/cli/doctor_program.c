@@ -222,6 +222,11 @@ bool program_facts(struct doctor *d, const struct program *p, const char *path)
              "libscope.so is 64-bit, for this machine and for glibc");
         return false;
     }
+    if (p->target == TARGET_UNWILLING) {
+        fact(d, FACT_NO, "program", "%s has an AddressSanitizer that lets no library load before it: %s",
+             path, "link it in (clang does; gcc: -static-libasan)");
+        return false;
+    }
     fact(d, FACT_OK, "program", "%s: %s%sdynamically linked", path, p->class_,
          p->class_[0] ? ", " : "");
     if (p->go)

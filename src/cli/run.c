@@ -433,6 +433,8 @@ static void tell_unseen(const struct run *run, bool observed)
         why = "is statically linked";
     else if (run->target == TARGET_FOREIGN)
         why = "is made for another machine or C library";
+    else if (run->target == TARGET_UNWILLING)
+        why = "has an AddressSanitizer that lets no library load before it";
     else if (stat(run->program, &s) == 0 && (s.st_mode & (S_ISUID | S_ISGID)) && geteuid() != 0)
         why = "runs with rights of its own (setuid or setgid)";
     else if (!observed)
@@ -479,7 +481,7 @@ static int prepare(struct run *run)
     tell_unseen(run, observed);
     if ((run->out || !has_sink) && (r = start_recording(run)))
         return r;
-    if (run->target != TARGET_FOREIGN && run_preload(library) != 0)
+    if (!target_refuses(run->target) && run_preload(library) != 0)
         return complain(library, strerror(ENOMEM));
     return 0;
 }

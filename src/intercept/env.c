@@ -252,7 +252,7 @@ void env_plan(struct env_plan *plan, char *const *envp, enum target target)
     const char *value = "";
     if (plan->preload < plan->count)
         value = plan->given[plan->preload] + PRELOAD_LENGTH;
-    plan->take_out = target == TARGET_FOREIGN || !library_is_there();
+    plan->take_out = target_refuses(target) || !library_is_there();
     if (plan->take_out) {
         plan->missing = 0;
         if (has_library)

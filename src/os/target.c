@@ -17,6 +17,7 @@
 #endif
 
 enum { HEAD_BYTES = 1024, NAME_BYTES = 256, PATH_BYTES = 1024 };
+enum { PHDR_MAX = 64, DYNAMIC_BLOCK = 24 };
 
 #if defined(__x86_64__)
 #define OUR_MACHINE EM_X86_64
@@ -31,34 +32,104 @@ static bool is_other_libc(const char *interpreter)
            strstr(interpreter, "linker64");
 }
 
+struct elf {
+    long fd;
+    const unsigned char *head;
+    long length;
+    Elf64_Ehdr e;
+};
+
+static bool program_header(const struct elf *f, unsigned i, Elf64_Phdr *p)
+{
+    uint64_t at = f->e.e_phoff + i * sizeof(*p);
+
+    /* compared so that an offset near the top of the range does not wrap into the head */
+    if (at <= (uint64_t)f->length && (uint64_t)f->length - at >= sizeof(*p)) {
+        memcpy(p, f->head + at, sizeof(*p));
+        return true;
+    }
+    return sys(pread64, f->fd, p, sizeof(*p), at) == sizeof(*p);
+}
+
+static uint64_t offset_of(const struct elf *f, uint64_t address)
+{
+    Elf64_Phdr p;
+
+    for (unsigned i = 0; i < f->e.e_phnum && i < PHDR_MAX; i++) {
+        if (program_header(f, i, &p) && p.p_type == PT_LOAD && address - p.p_vaddr < p.p_filesz)
+            return p.p_offset + (address - p.p_vaddr);
+    }
+    return 0;
+}
+
+/*
+ * gcc's AddressSanitizer is a shared library that ends the program unless it is the first to be
+ * loaded, so the first one needed; clang's is a part of the program, and lets others in.
+ */
+static bool needs_asan(const struct elf *f, const Elf64_Phdr *dynamic)
+{
+    Elf64_Dyn d[DYNAMIC_BLOCK];
+    uint64_t needed = 0, strings = 0, end = dynamic->p_offset + dynamic->p_filesz;
+    char name[32];
+    bool found = false, over = false;
+    long n;
+
+    for (uint64_t from = dynamic->p_offset; from < end && !over && !strings; from += sizeof(d)) {
+        n = sys(pread64, f->fd, d, sizeof(d), from);
+        over = n < (long)sizeof(d);
+        for (long i = 0; i < n / (long)sizeof(d[0]); i++) {
+            if (d[i].d_tag == DT_NULL) {
+                over = true;
+                break;
+            }
+            if (d[i].d_tag == DT_NEEDED && !found) {
+                needed = d[i].d_un.d_val;
+                found = true;
+            } else if (d[i].d_tag == DT_STRTAB) {
+                strings = d[i].d_un.d_ptr;
+            }
+        }
+    }
+    uint64_t at = found && strings ? offset_of(f, strings) : 0;
+    if (!at)
+        return false;
+    n = sys(pread64, f->fd, name, sizeof(name) - 1, at + needed);
+    name[n > 0 ? n : 0] = '\0';
+    return !strncmp(name, "libasan.so", 10) || !strncmp(name, "libclang_rt.asan", 16);
+}
+
 static enum target elf_target(long fd, const unsigned char *head, long length)
 {
-    Elf64_Ehdr e;
+    struct elf f = {.fd = fd, .head = head, .length = length};
+    Elf64_Phdr p, dynamic = {0};
     char name[NAME_BYTES];
+    bool has_loader = false;
 
-    if (length < (long)sizeof(e))
+    if (length < (long)sizeof(f.e))
         return TARGET_NATIVE;
-    memcpy(&e, head, sizeof(e));
-    if (e.e_ident[EI_CLASS] != ELFCLASS64 || e.e_machine != OUR_MACHINE ||
-        e.e_ident[EI_DATA] !=
+    memcpy(&f.e, head, sizeof(f.e));
+    if (f.e.e_ident[EI_CLASS] != ELFCLASS64 || f.e.e_machine != OUR_MACHINE ||
+        f.e.e_ident[EI_DATA] !=
             (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? ELFDATA2LSB : ELFDATA2MSB))
         return TARGET_FOREIGN;
-    if (e.e_phentsize != sizeof(Elf64_Phdr))
+    if (f.e.e_phentsize != sizeof(p))
         return TARGET_NATIVE;
-    for (unsigned i = 0; i < e.e_phnum && i < 64; i++) {
-        Elf64_Phdr p;
-        uint64_t at = e.e_phoff + i * sizeof(p);
-        if (at <= (uint64_t)length && (uint64_t)length - at >= sizeof(p))
-            memcpy(&p, head + at, sizeof(p));
-        else if (sys(pread64, fd, &p, sizeof(p), at) != sizeof(p))
+    for (unsigned i = 0; i < f.e.e_phnum && i < PHDR_MAX; i++) {
+        if (!program_header(&f, i, &p))
             return TARGET_NATIVE;
+        if (p.p_type == PT_DYNAMIC)
+            dynamic = p;
         if (p.p_type != PT_INTERP)
             continue;
         long n = sys(pread64, fd, name, sizeof(name) - 1, p.p_offset);
         name[n > 0 ? n : 0] = '\0';
-        return is_other_libc(name) ? TARGET_FOREIGN : TARGET_NATIVE;
+        if (is_other_libc(name))
+            return TARGET_FOREIGN;
+        has_loader = true;
     }
-    return TARGET_STATIC;
+    if (!has_loader)
+        return TARGET_STATIC;
+    return needs_asan(&f, &dynamic) ? TARGET_UNWILLING : TARGET_NATIVE;
 }
 
 static enum target fd_target(long fd, bool script);

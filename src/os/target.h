@@ -11,9 +11,16 @@ enum target {
     TARGET_NATIVE,  /* our class and machine, or not known to be otherwise */
     TARGET_STATIC,  /* the same, but no loader: nothing can be preloaded */
     TARGET_FOREIGN, /* another class, machine or C library: the loader would complain, or fail */
+    TARGET_UNWILLING, /* its AddressSanitizer refuses to start behind another library */
     TARGET_MISSING, /* there is no such file */
     TARGET_REFUSED, /* it may not be executed */
 };
+
+/* The library is not to be loaded there, and could be tried: take it out of LD_PRELOAD. */
+static inline int target_refuses(enum target target)
+{
+    return target == TARGET_FOREIGN || target == TARGET_UNWILLING;
+}
 
 /* A file by name, relative to dirfd (AT_FDCWD: the current directory). Scripts: their interpreter.
  */

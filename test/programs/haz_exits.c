@@ -149,7 +149,7 @@ int main(void)
 {
     struct rlimit none = {0, 0};
     setrlimit(RLIMIT_CORE, &none);
-    for (int round = 0; round < 4; round++) {
+    for (int round = 0; round < 2; round++) {
         for (int n = 0; n < 13; n++) {
             int status = -1;
             fflush(stdout);
