@@ -87,6 +87,9 @@ void fd_reopened(int fd, fd_entry was);
  */
 void fd_after_fork(void);
 
+/* Nothing is known of any descriptor any more: what was done to them went by unseen. */
+void fd_forget(void);
+
 /* One more than the highest number that fd_opened was given: tables are scanned no further. */
 unsigned fd_high(void);
 

@@ -68,6 +68,14 @@ void fd_after_fork(void)
     }
 }
 
+void fd_forget(void)
+{
+    for (unsigned fd = 0, end = fd_high(); fd_table && fd < end; fd++) {
+        if (__atomic_load_n(&fd_table[fd], __ATOMIC_RELAXED))
+            __atomic_store_n(&fd_table[fd], 0, __ATOMIC_RELAXED);
+    }
+}
+
 void fd_reopened(int fd, fd_entry was)
 {
     change(fd, FD_GENERATION(was), 0, (uint32_t)was & (FD_OPEN | FD_INHERITED));

@@ -7,6 +7,8 @@
 #include "report/reporter.h"
 
 enum thread_state { THREAD_NONE, THREAD_THERE };
+/* LATE: who asked waits no longer, the thread sees to it that another is started. */
+enum stop { STOP_NONE, STOP_ASKED, STOP_LATE, STOP_DONE };
 
 /* One to a process; a forked child has its copy, see reporter_child(). */
 struct life {
@@ -31,7 +33,8 @@ struct life {
     /* The thread. */
     uint32_t state; /* enum thread_state */
     int32_t tid;
-    uint32_t stop;      /* it is to end */
+    uint32_t stop;      /* enum stop: it is to end */
+    uint64_t stop_by;   /* when its last turn is to be over, CLOCK_MONOTONIC ns; 0: not asked */
     uint32_t transient; /* 1: its descriptors are in the program's table, and are not kept */
     uint64_t try_again; /* after a failed start, CLOCK_MONOTONIC ns */
 

@@ -261,7 +261,12 @@ static void apply_control(void)
         }
     }
     if (asked & (CONTROL_OFF | CONTROL_ON)) {
-        life.region->enabled = asked & CONTROL_ON ? 1 : 0;
+        if (asked & CONTROL_ON && !life.region->enabled) {
+            /* descriptors and directory may have changed meanwhile: they are met anew */
+            fd_forget();
+            hook_cwd_changed();
+        }
+        __atomic_store_n(&life.region->enabled, asked & CONTROL_ON ? 1 : 0, __ATOMIC_RELEASE);
         diagnostics(DIAGNOSTICS_INFO, "switched %s", asked & CONTROL_ON ? "on" : "off");
     }
     if (asked & CONTROL_STATUS)
@@ -304,6 +309,8 @@ static uint64_t turn(void)
                 (__atomic_load_n(&life.keep_lines, __ATOMIC_RELAXED) ? PASS_KEEP_LINES : 0);
         uint64_t end_by = __atomic_load_n(&life.end_by, __ATOMIC_RELAXED);
         deadline = end_by ? end_by : now + life.conf->exit_bound;
+        if (__atomic_load_n(&life.stop, __ATOMIC_SEQ_CST) && life.stop_by)
+            deadline = deadline < life.stop_by ? deadline : life.stop_by;
     }
     due = reporter_pass(life.reporter, flags, deadline, &rest);
     life.away = rest != 0;
@@ -356,6 +363,12 @@ static void count_thread(bool in)
     uncounted = 1;
 }
 
+static bool stop_becomes(uint32_t from, uint32_t to)
+{
+    return __atomic_compare_exchange_n(&life.stop, &from, to, false, __ATOMIC_SEQ_CST,
+                                       __ATOMIC_SEQ_CST);
+}
+
 /* There is none, or it can do nothing: a later blocking call tries again. */
 static void no_thread(void)
 {
@@ -405,7 +418,7 @@ static void *thread_main(void *unused)
     life_busy_end();
     if (built) {
         loop();
-        __atomic_store_n(&life.stop, 1, __ATOMIC_SEQ_CST);
+        stop_becomes(STOP_NONE, STOP_ASKED);
         turn();
         /* The table, and with it every connection, ends with this thread. */
         reporter_close_sinks(life.reporter, true);
@@ -413,6 +426,8 @@ static void *thread_main(void *unused)
         no_thread();
     }
     count_thread(true);
+    if (built && !stop_becomes(STOP_ASKED, STOP_DONE))
+        no_thread(); /* who asked has gone on */
     if (must_leave()) {
         no_thread();
         sys(exit, hook_exit_code);
@@ -493,7 +508,8 @@ int thread_start(void)
     if (!__atomic_compare_exchange_n(&life.state, &none, THREAD_THERE, false, __ATOMIC_SEQ_CST,
                                      __ATOMIC_RELAXED))
         return 0;
-    life.stop = 0;
+    life.stop = STOP_NONE;
+    life.stop_by = 0;
     life.tid = 0;
     __atomic_store_n(&reporter_wanted, 0, __ATOMIC_SEQ_CST);
     int r = create_thread();
@@ -507,7 +523,8 @@ void thread_stop(void)
     if (__atomic_load_n(&life.state, __ATOMIC_SEQ_CST) == THREAD_NONE)
         return;
     uint64_t until = now_mono() + life.conf->exit_bound;
-    __atomic_store_n(&life.stop, 1, __ATOMIC_SEQ_CST);
+    life.stop_by = until - life.conf->exit_bound / 4; /* it needs time to end as well */
+    __atomic_store_n(&life.stop, STOP_ASKED, __ATOMIC_SEQ_CST);
     __atomic_fetch_add(&life.asked, 1, __ATOMIC_SEQ_CST);
     futex_wake_all(&life.asked);
     reporter_wake();
@@ -519,7 +536,7 @@ void thread_stop(void)
         int32_t tid = __atomic_load_n(&life.tid, __ATOMIC_ACQUIRE);
         if (tid && sys(tgkill, life.region->pid, tid, 0) == -ESRCH)
             break;
-        if (now_mono() > until)
+        if (now_mono() > until && stop_becomes(STOP_ASKED, STOP_LATE))
             return;
         struct {
             int64_t seconds, nano;
