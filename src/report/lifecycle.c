@@ -16,6 +16,7 @@
 
 /* A shell starts thousands of children: with a collector that hangs, each may wait that share. */
 enum { HURRIED_SHARE = 10 };
+#define PREPARE_BOUND 100000000u /* ns */
 
 struct life life;
 uint32_t reporter_wanted;
@@ -208,6 +209,21 @@ void reporter_before_blocking(void)
     errno = saved;
 }
 
+void reporter_before_privileges(void)
+{
+    int saved = errno;
+
+    if (__atomic_load_n(&reporter_wanted, __ATOMIC_RELAXED)) {
+        uint64_t until = now_mono() + PREPARE_BOUND;
+        reporter_before_blocking();
+        /* No thread could be had: nothing to wait for. */
+        while (__atomic_load_n(&life.state, __ATOMIC_SEQ_CST) != THREAD_NONE &&
+               !__atomic_load_n(&life.prepared, __ATOMIC_SEQ_CST) && now_mono() < until)
+            futex_wait_until(&life.prepared, 0, until, false);
+    }
+    errno = saved;
+}
+
 void reporter_step_aside(void)
 {
     int saved = errno;
@@ -348,6 +364,7 @@ void reporter_child(void)
     life.asked = 0;
     life.answered = 0;
     life.keep_lines = 0;
+    life.prepared = 0;
     life.end_by = 0;
     life.hurried = life.away;
     life.ended = 0;
@@ -397,10 +414,10 @@ int reporter_start(const struct conf *conf, struct region_head *region)
     diagnostics_start(conf);
     tell_troubles();
     control_start(&life.control, conf, region->pid, now_unix());
-    process_start(conf, true);
     __atomic_store_n(&life.region, region, __ATOMIC_RELEASE);
     register_handlers();
     if (thread_start() != 0)
         diagnostics(DIAGNOSTICS_WARN, "no thread to be had: delivering at exit only");
+    process_start(conf, true);
     return 0;
 }

@@ -63,6 +63,13 @@ bool reporter_is_ours(void);
  */
 void reporter_step_aside(void);
 
+/*
+ * Before a process gives up a user's identity or its root directory: a forked child without its
+ * reporter starts it now, and waits (100 ms at most) until it has opened the files it reports to,
+ * which the new user may not be allowed to.
+ */
+void reporter_before_privileges(void);
+
 /* An exec failed: the process lives on, with a new bound when it ends. */
 void reporter_goes_on(void);
 

@@ -416,6 +416,8 @@ static void *thread_main(void *unused)
     if (built && !life.transient)
         reporter_prepare(life.reporter);
     life_busy_end();
+    __atomic_store_n(&life.prepared, 1, __ATOMIC_SEQ_CST);
+    futex_wake_all(&life.prepared);
     if (built) {
         loop();
         stop_becomes(STOP_NONE, STOP_ASKED);

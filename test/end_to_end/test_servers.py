@@ -14,12 +14,20 @@ import pytest
 from observe import Recording, Server, bare, clean_environment, free_port, need, scope_environment, wait_port
 
 NGINX = """
-daemon off; {mode} pid {d}/nginx.pid; error_log {d}/error.log info; user root;
+daemon off; {mode} pid {d}/nginx.pid; error_log {d}/error.log info; user {user};
 events {{ worker_connections 256; }}
 http {{ access_log {d}/access.log; client_body_temp_path {d}/t1; proxy_temp_path {d}/t2; fastcgi_temp_path {d}/t3;
 uwsgi_temp_path {d}/t4; scgi_temp_path {d}/t5; sendfile {sendfile};
 server {{ listen 127.0.0.1:{port}; root {d}/site; }} }}
 """
+
+
+def open_directory(request, name):
+    """A directory that other users may enter, as pytest's own may not."""
+    place = pathlib.Path(tempfile.mkdtemp(prefix=f"scope-{name}-"))
+    request.addfinalizer(lambda: shutil.rmtree(place))
+    place.chmod(0o755)
+    return place
 
 
 def http_get(port, path, count=1):
@@ -54,13 +62,15 @@ def server_connections(recording, port):
 
 @pytest.mark.parametrize("mode", ["one", "workers"])
 @pytest.mark.parametrize("sendfile", ["on", "off"])
-def test_nginx(mode, sendfile, tmp_path):
+@pytest.mark.parametrize("user", ["root", "nobody nogroup"], ids=["root", "nobody"])
+def test_nginx(mode, sendfile, user, request):
     need("nginx")
+    tmp_path = open_directory(request, "nginx")
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "page").write_bytes(b"p" * 30000)
     port, to = free_port(), tmp_path / "telemetry.ndjson"
     conf = tmp_path / "nginx.conf"
-    conf.write_text(NGINX.format(d=tmp_path, port=port, sendfile=sendfile,
+    conf.write_text(NGINX.format(d=tmp_path, port=port, sendfile=sendfile, user=user,
                                  mode="master_process off;" if mode == "one" else "worker_processes 2;"))
     sent = received = connections = 0
     with Server(["nginx", "-c", conf, "-p", tmp_path], scope_environment(to), port) as server:
@@ -83,14 +93,6 @@ def test_nginx(mode, sendfile, tmp_path):
     closes = recording.events("scope.file.close", file__path=str(tmp_path / "site" / "page"))
     assert [e["attributes"]["scope.io.read.bytes"] for e in closes] == [30000] * 26
     assert not recording.drops()
-
-
-def open_directory(request, name):
-    """A directory that other users may enter, as pytest's own may not."""
-    place = pathlib.Path(tempfile.mkdtemp(prefix=f"scope-{name}-"))
-    request.addfinalizer(lambda: shutil.rmtree(place))
-    place.chmod(0o755)
-    return place
 
 
 def test_apache(request):
