@@ -313,6 +313,22 @@ static uint32_t slot_word(const struct drain *d, uint32_t i, uint32_t at)
     return __atomic_load_n(&slot_at(d, i, at)->word, __ATOMIC_ACQUIRE);
 }
 
+/*
+ * The first word of a line behind an empty slot: another slot's word, or, when the slot's writer
+ * goes on just now, part of a payload that is being copied. Whoever looks reads the slot's own word
+ * again then, and throws away what he saw; so this may race.
+ */
+__attribute__((no_sanitize("thread"))) static uint32_t line_word(const struct drain *d, uint32_t i,
+                                                                 uint32_t at)
+{
+    uint32_t word = *(const volatile uint32_t *)((const uint8_t *)drain_chunk_at(d, i) + at);
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+#if !defined(__x86_64__)
+    __atomic_thread_fence(__ATOMIC_ACQUIRE);
+#endif
+    return word;
+}
+
 /* Whether a word that is not zero can be a slot's at this offset. */
 static bool word_is_sound(uint32_t word, uint32_t at)
 {
@@ -329,7 +345,7 @@ static uint32_t slot_after(const struct drain *d, uint32_t i, uint32_t at, uint3
         return at + SLOT_LENGTH(word);
     do {
         at += SLOT_ALIGN;
-    } while (at < head && !slot_word(d, i, at));
+    } while (at < head && !line_word(d, i, at));
     return at;
 }
 
