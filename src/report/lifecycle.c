@@ -414,10 +414,10 @@ int reporter_start(const struct conf *conf, struct region_head *region)
     diagnostics_start(conf);
     tell_troubles();
     control_start(&life.control, conf, region->pid, now_unix());
+    process_start(conf, true);
     __atomic_store_n(&life.region, region, __ATOMIC_RELEASE);
     register_handlers();
     if (thread_start() != 0)
         diagnostics(DIAGNOSTICS_WARN, "no thread to be had: delivering at exit only");
-    process_start(conf, true);
     return 0;
 }
