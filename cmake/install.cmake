@@ -2,9 +2,12 @@
 if(TARGET scope_preload)
     install(TARGETS scope_preload LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
     install(TARGETS scope RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
-    # Relative to the prefix for a private one, /etc for /usr and /usr/local.
-    include(GNUInstallDirs)
-    install(FILES ${PROJECT_SOURCE_DIR}/conf/scope.yml DESTINATION ${CMAKE_INSTALL_FULL_SYSCONFDIR}/scope)
+    # Where the library looks for it; below the prefix for a private one.
+    set(SCOPE_CONF_DIR ${CMAKE_INSTALL_SYSCONFDIR}/scope)
+    if(CMAKE_INSTALL_PREFIX MATCHES "^/usr(/local)?/?$")
+        set(SCOPE_CONF_DIR /etc/scope)
+    endif()
+    install(FILES ${PROJECT_SOURCE_DIR}/conf/scope.yml DESTINATION ${SCOPE_CONF_DIR})
     install(FILES ${PROJECT_SOURCE_DIR}/docs/scope.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
     install(FILES ${PROJECT_SOURCE_DIR}/README.md ${PROJECT_SOURCE_DIR}/LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
 
