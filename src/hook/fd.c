@@ -129,12 +129,20 @@ static enum kind mode_kind(int fd, const struct stat *st, const struct sight *s)
     }
 }
 
-/* Asks the kernel. False: the number is not open. */
-static bool look(struct region_head *region, int fd, struct sight *s)
+/*
+ * Asks the kernel. False: the number is not open, or not to be looked at closely `yet`. Where a
+ * path leads is asked in /proc, 20 us the first time: that is for what is really used.
+ */
+static bool look(struct region_head *region, int fd, bool yet, struct sight *s)
 {
     struct stat st;
     if (sys(fstat, fd, &st) != 0)
         return false;
+    if (!yet && (S_ISREG(st.st_mode) || S_ISFIFO(st.st_mode))) {
+        uint64_t kind = S_ISREG(st.st_mode) ? KIND_FILE : KIND_PIPE;
+        __atomic_store_n(&fd_table[fd], FD_INHERITED | kind, __ATOMIC_RELAXED);
+        return false;
+    }
     s->kind = KIND_UNKNOWN;
     s->flags = FD_OPEN;
     s->device = 0;
@@ -162,11 +170,11 @@ static bool look(struct region_head *region, int fd, struct sight *s)
     return true;
 }
 
-static fd_entry meet(struct region_head *region, struct lane *lane, int fd)
+static fd_entry meet(struct region_head *region, struct lane *lane, int fd, bool yet)
 {
     struct sight s;
     fd_entry before = fd_get(fd);
-    if (!look(region, fd, &s))
+    if (!look(region, fd, yet, &s))
         return KIND_UNKNOWN; /* not open: what it was in an earlier life says nothing */
     if (before & FD_INHERITED)
         s.flags |= (uint32_t)before & KEPT_FLAGS;
@@ -199,7 +207,7 @@ fd_entry hook_fd_unknown(struct lane *lane, int fd)
         fd_entry entry = fd_get(fd);
         return entry ? entry : KIND_UNKNOWN;
     }
-    fd_entry entry = meet(region, lane, fd);
+    fd_entry entry = meet(region, lane, fd, true);
     return entry ? entry : KIND_UNKNOWN;
 }
 
@@ -211,10 +219,11 @@ fd_entry hook_fd(struct lane *lane, int fd)
     return hook_fd_unknown(lane, fd);
 }
 
-void fd_meet_inherited(struct region_head *region, struct lane *lane)
+void fd_meet_inherited(struct region_head *region, struct lane *lane, bool all)
 {
     __atomic_fetch_or(&fd_table[0], 0,
                       __ATOMIC_RELAXED); /* a write first: one page fault, not two */
     for (int fd = 0; fd < INHERITED; fd++)
-        meet(region, lane, fd);
+        if (!(fd_get(fd) & FD_OPEN))
+            meet(region, lane, fd, all);
 }

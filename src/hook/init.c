@@ -249,7 +249,7 @@ static bool start(char **arguments, char **environment)
     sys(membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0);
     state_publish(region, pid);
     struct lane *lane = hook_lane();
-    fd_meet_inherited(region, lane);
+    fd_meet_inherited(region, lane, false);
     if (!stdio_patch())
         note_stdio(region, lane);
     return true;

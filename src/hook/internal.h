@@ -37,8 +37,8 @@ void state_make_key(void);
 
 /* -------- fd.c, cwd.c, stdio.c */
 
-/* Meets the descriptors that are open at start. */
-void fd_meet_inherited(struct region_head *region, struct lane *lane);
+/* Meets the descriptors that are open at start; files and pipes only if all: else at their first use. */
+void fd_meet_inherited(struct region_head *region, struct lane *lane, bool all);
 /* Patches the tables of stdio; false: they are not as expected. */
 bool stdio_patch(void);
 

@@ -94,6 +94,23 @@ static struct lane *bind(struct region_head *region)
     return lane;
 }
 
+/* The parent is back: libc's function jumped over us, and its child has left its number here. */
+static void tell_vfork(struct region_head *region, struct lane *lane, uint32_t attention)
+{
+    uint64_t now = ticks_now();
+    int64_t child = attention >> LANE_CHILD_SHIFT;
+    if (!child || attention & LANE_TOLD || !(region->watch & WATCH_PROCESSES))
+        return;
+    struct record r = {.type = RECORD_FORK,
+                       .op = OP_VFORK,
+                       .kind = KIND_NONE,
+                       .start = now,
+                       .end = now,
+                       .fd = -1,
+                       .result = child};
+    record_write(region, lane, &r, NULL, 0);
+}
+
 struct lane *hook_lane_slow(void)
 {
     struct region_head *region = __atomic_load_n(&hook_region, __ATOMIC_ACQUIRE);
@@ -109,9 +126,15 @@ struct lane *hook_lane_slow(void)
     if (!lane)
         return bind(region);
     if (lane->attention & LANE_VFORK) {
-        if ((int32_t)sys(getpid) != lane->pid)
+        uint32_t attention = lane->attention;
+        int32_t pid = (int32_t)sys(getpid);
+        if (pid != lane->pid) {
+            if (!(attention & LANE_TOLD))
+                lane->attention = LANE_VFORK | (uint32_t)pid << LANE_CHILD_SHIFT;
             return NULL;
-        lane->attention &= ~(uint32_t)LANE_VFORK;
+        }
+        lane->attention = 0;
+        tell_vfork(region, lane, attention);
     }
     return lane;
 }
@@ -150,6 +173,7 @@ bool hook_seccomp_coming(struct lane *lane)
     struct region_head *region = hook_region;
     if (!region || !lane || region->sandboxed)
         return false;
+    fd_meet_inherited(region, lane, true); /* later nothing can be asked */
     __atomic_store_n(&region->sandboxed, 1, __ATOMIC_SEQ_CST);
     reporter_wake(); /* from here on it has to look by itself whether something is asked of it */
     uint64_t now = ticks_now();

@@ -58,7 +58,8 @@ void after_close(struct lane *lane, enum op op, int fd, fd_entry was, uint64_t s
     int kept = result == -EPERM || result == -EACCES || result == -ENOSYS;
     if (kept)
         fd_reopened(fd, was);
-    count_call(region, lane, op, was & FD_OPEN ? (enum kind)FD_KIND(was) : KIND_UNKNOWN, start, end,
+    count_call(region, lane, op,
+               was & (FD_OPEN | FD_INHERITED) ? (enum kind)FD_KIND(was) : KIND_UNKNOWN, start, end,
                0, result < 0 ? (int)-result : 0);
     if ((was & FD_OPEN) && !kept)
         record_close(lane, op, fd, was, start, end, result);
