@@ -2,7 +2,7 @@
  * The two clocks that everything outside capture uses: the kernel's, not libc's, which the program
  * or another library may have replaced to be told another time (libfaketime).
  */
-#include "report/report.h"
+#include "os/clock.h"
 
 #include <time.h>
 

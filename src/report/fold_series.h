@@ -86,7 +86,6 @@ struct series *series_get(struct series_set *set, uint32_t instrument,
                           const struct attribute *attributes, uint32_t count);
 
 void series_add_int(struct series *s, int64_t n);
-void series_add_number(struct series *s, double n);
 void series_set_int(struct series *s, int64_t n); /* an observed total or gauge */
 void series_set_number(struct series *s, double n);
 void series_record(struct series *s, double value); /* one measurement into a histogram */

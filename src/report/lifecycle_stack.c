@@ -70,6 +70,7 @@ bool on_own_stack(void (*work)(void *), void *context)
                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (at < 0 && at > -4096)
         return false;
+    sys(madvise, at, STACK_BYTES, MADV_DONTDUMP); /* as all memory that telemetry is in */
     sys(mprotect, at, GUARD_BYTES, PROT_NONE);
     call_on_stack(work, context, (void *)(at + STACK_BYTES));
     sys(munmap, at, STACK_BYTES);

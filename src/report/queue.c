@@ -342,11 +342,6 @@ const char *queue_reason(const struct queue *q)
     return q->reason;
 }
 
-void queue_set_conf(struct queue *q, const struct conf *conf)
-{
-    q->conf = conf;
-}
-
 void queue_after_fork(struct queue *q)
 {
     while (q->first)

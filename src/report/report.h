@@ -2,9 +2,9 @@
  * report: drains what capture wrote, folds it into telemetry, and sends it on.
  *
  * Owns: the reading side of a region, all knowledge of descriptors, connections, lines and series,
- * the sinks' queues, the schedule. Called on the reporter's thread alone (or, where there is no such
- * thread, by the one that is ending the process); one caller at a time, see lifecycle.c. Uses raw
- * system calls (os/sys.h) and our own heap, never the program's. What it reads from a region is
+ * the sinks' queues, the schedule. Called on the reporter's thread alone (or, where there is no
+ * such thread, by the one that is ending the process); one caller at a time, see lifecycle.c. Uses
+ * raw system calls (os/sys.h) and our own heap, never the program's. What it reads from a region is
  * checked before it is used: a program can write there.
  */
 #ifndef SCOPE_REPORT_REPORT_H
@@ -12,11 +12,9 @@
 
 #include "capture/layout.h"
 #include "conf/conf.h"
+#include "os/clock.h"
 #include "report/sink.h"
 #include "telemetry/telemetry.h"
-
-uint64_t now_mono(void); /* CLOCK_MONOTONIC, nanoseconds; os/clock.c */
-uint64_t now_unix(void); /* CLOCK_REALTIME, nanoseconds */
 
 /* ------------------------------------------------------------------ drain.c */
 
@@ -25,8 +23,9 @@ struct drain *drain_new(struct region_head *region);
 void drain_free(struct drain *d);
 
 /*
- * Registers the process for the barrier that taking chunks from idle threads needs: 3 us while it has
- * one thread, so best from the constructor. Otherwise drain does it later, which takes 5 to 10 ms.
+ * Registers the process for the barrier that taking chunks from idle threads needs: 3 us while it
+ * has one thread, so best from the constructor. Otherwise drain does it later, which takes 5 to 10
+ * ms.
  */
 void drain_prepare(void);
 
@@ -35,8 +34,8 @@ typedef void drain_take(void *context, const struct record *record, const uint8_
                         int32_t tid);
 
 /*
- * Takes every record that is committed, in the order of `end` across lanes, and gives full and empty
- * chunks back. With reclaim, also takes half-filled chunks from lanes that are not writing
+ * Takes every record that is committed, in the order of `end` across lanes, and gives full and
+ * empty chunks back. With reclaim, also takes half-filled chunks from lanes that are not writing
  * (membarrier), so that idle threads hold none. Returns the number of records taken.
  */
 size_t drain_run(struct drain *d, bool reclaim, drain_take *take, void *context);
@@ -58,8 +57,8 @@ void fold_set_conf(struct fold *f, const struct conf *conf); /* a reload */
 void fold_record(struct fold *f, const struct record *record, const uint8_t *payload, int32_t tid);
 
 /*
- * Log records and events that are ready: at most `max` of them, in *batch, from `arena`. With final,
- * unfinished lines and open continuations too. Returns how many; 0 when none is left.
+ * Log records and events that are ready: at most `max` of them, in *batch, from `arena`. With
+ * final, unfinished lines and open continuations too. Returns how many; 0 when none is left.
  */
 size_t fold_logs(struct fold *f, bool final, size_t max, struct arena *arena, struct batch *batch);
 
@@ -77,7 +76,8 @@ size_t fold_metrics(struct fold *f, unsigned reader, enum temporality temporalit
  */
 void fold_metrics_taken(struct fold *f, unsigned reader, enum temporality temporality);
 
-/* What is wrong with the patterns of the configuration; each is told once, later ones when found. */
+/* What is wrong with the patterns of the configuration; each is told once, later ones when found.
+ */
 void fold_troubles(struct fold *f, conf_report *report, void *context);
 
 /* Drops and queue figures of the reporter itself, to be exported with the metrics. */
@@ -92,16 +92,17 @@ const struct resource *fold_resource(struct fold *f);
 
 /* One sink: its encoder, its transport, and what waits for it. */
 struct queue;
-struct queue *queue_new(const struct sink_encoder *encoder, const char *url, const struct conf *conf,
-                        int saved_stdout, int saved_stderr, const char **error);
+struct queue *queue_new(const struct sink_encoder *encoder, const char *url,
+                        const struct conf *conf, int saved_stdout, int saved_stderr,
+                        const char **error);
 void queue_free(struct queue *q);
 const struct sink_encoder *queue_encoder(const struct queue *q);
 /* Encodes and appends; beyond the bound the newest is dropped. Returns items dropped by it. */
 uint64_t queue_put(struct queue *q, const struct batch *batch);
 /*
- * The same for metrics, all of it or nothing. False: there is no room, the queue is as it was. An empty
- * queue takes any batch (its size is bounded by the cardinality limit), and logs leave the last eighth
- * of the bound free, so that a flood of lines does not silence the counts of its drops.
+ * The same for metrics, all of it or nothing. False: there is no room, the queue is as it was. An
+ * empty queue takes any batch (its size is bounded by the cardinality limit), and logs leave the
+ * last eighth of the bound free, so that a flood of lines does not silence the counts of its drops.
  * *left_out: items that the format has no place for, or that are too large.
  */
 bool queue_put_whole(struct queue *q, const struct batch *batch, uint64_t *left_out);
@@ -116,12 +117,12 @@ size_t queue_items(const struct queue *q); /* waiting */
 void queue_prepare(struct queue *q);       /* opens a file to send to, see transport_prepare */
 /* What waits is little, and may go together with what comes next. */
 bool queue_is_light(const struct queue *q);
-uint64_t queue_sent(const struct queue *q); /* items that were taken so far */
+uint64_t queue_sent(const struct queue *q);      /* items that were taken so far */
 const char *queue_reason(const struct queue *q); /* why the last attempt failed */
-void queue_set_conf(struct queue *q, const struct conf *conf); /* a reload; what waits is kept */
 void queue_after_fork(struct queue *q); /* forgets what the parent queued, and its connection */
 
-/* ------------------------------------------------------------------ lifecycle.c (see hook/hook.h) */
+/* ------------------------------------------------------------------ lifecycle.c (see hook/hook.h)
+ */
 
 struct reporter_options {
     struct region_head *region;

@@ -216,14 +216,6 @@ void series_add_int(struct series *s, int64_t n)
     s->used = true;
 }
 
-void series_add_number(struct series *s, double n)
-{
-    if (!s)
-        return;
-    s->total->number += n;
-    s->used = true;
-}
-
 void series_set_int(struct series *s, int64_t n)
 {
     if (!s)

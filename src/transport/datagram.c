@@ -6,8 +6,8 @@
 #include <errno.h>
 #include <poll.h>
 
+#include "os/clock.h"
 #include "os/sys.h"
-#include "report/report.h"
 
 enum { FULL_PATIENCE = 50 * 1000000 }; /* a receiver that is behind gets this long */
 

@@ -21,8 +21,8 @@
 #include <sys/file.h>
 #include <time.h>
 
+#include "os/clock.h"
 #include "os/sys.h"
-#include "report/report.h"
 #include "telemetry/number.h"
 
 enum { LOCK_PATIENCE = 50 * 1000000, LINKS_MAX = 8, TRIES = 8, NAME_ROOM = PATH_MAX + 16 };

@@ -11,9 +11,9 @@
 #include <string.h>
 #include <strings.h>
 
+#include "os/clock.h"
 #include "os/sys.h"
 #include "protocol/dns.h"
-#include "report/report.h"
 
 enum {
     SERVERS_MAX = 3,

@@ -8,8 +8,8 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 
+#include "os/clock.h"
 #include "os/sys.h"
-#include "report/report.h"
 
 #define CONNECT_LIMIT (10ull * SECOND_NS)
 

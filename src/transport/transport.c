@@ -10,8 +10,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "os/clock.h"
 #include "os/sys.h"
-#include "report/report.h"
 #include "telemetry/number.h"
 
 enum { UDP_UNIT = 1432, UNIXGRAM_UNIT = 8192 };
