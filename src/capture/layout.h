@@ -119,6 +119,8 @@ _Static_assert(sizeof(struct lane) <= LANE_SIZE, "a lane is two pages");
 /* lane.attention */
 enum {
     LANE_VFORK = 1u, /* a vfork is under way: compare getpid before recording */
+    LANE_TOLD = 2u,  /* its child is told of elsewhere */
+    LANE_CHILD_SHIFT = 8, /* from here on the child's number, once it was met: 22 bits on Linux */
 };
 
 struct chunk {

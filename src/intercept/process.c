@@ -87,9 +87,9 @@ void process_start(const struct conf *conf, bool observed)
     env_start(conf, observed);
 }
 
-static void record_child(struct lane *lane, enum op op, uint64_t start, int64_t pid)
+void process_made(struct lane *lane, enum op op, uint64_t start, int64_t result)
 {
-    if (!lane || pid <= 0 || !(hook_region->watch & WATCH_PROCESSES))
+    if (!lane)
         return;
     struct record record = {
         .type = RECORD_FORK,
@@ -98,9 +98,13 @@ static void record_child(struct lane *lane, enum op op, uint64_t start, int64_t 
         .start = start,
         .end = ticks_now(),
         .fd = -1,
-        .result = pid,
+        .result = result,
     };
-    record_write(hook_region, lane, &record, NULL, 0);
+    count_call(hook_region, lane, op, KIND_NONE, start, record.end, 0,
+               result < 0 ? (int)-result : 0);
+    if (hook_region->watch & WATCH_PROCESSES)
+        record_write(hook_region, lane, &record, NULL, 0);
+    after_call();
 }
 
 EXPORT pid_t fork(void)
@@ -108,10 +112,8 @@ EXPORT pid_t fork(void)
     REAL(fork);
     uint64_t start = ticks_now();
     pid_t pid = real();
-    if (pid > 0) {
-        record_child(hook_lane(), OP_FORK, start, pid);
-        after_call();
-    }
+    if (pid != 0)
+        process_made(hook_lane(), OP_FORK, start, with_errno(pid));
     return pid;
 }
 
@@ -129,10 +131,8 @@ EXPORT pid_t _Fork(void)
         return 0;
     }
     reporter_fork_end();
-    if (pid > 0) {
-        record_child(hook_lane(), OP_FORK, start, pid);
-        after_call();
-    }
+    if (pid != 0)
+        process_made(hook_lane(), OP_FORK, start, with_errno(pid));
     return pid;
 }
 
@@ -175,17 +175,15 @@ EXPORT int clone(int (*function)(void *), void *stack, int flags, void *argument
     } else if (flags & CLONE_VM) {
         /* The child uses this memory, and this thread's block if it gets no other. */
         if (lane && !(flags & (CLONE_THREAD | CLONE_SETTLS)))
-            __atomic_fetch_or(&lane->attention, LANE_VFORK, __ATOMIC_RELAXED);
+            __atomic_fetch_or(&lane->attention, LANE_VFORK | LANE_TOLD, __ATOMIC_RELAXED);
         pid = real(function, stack, flags, argument, parent_tid, tls, child_tid);
     } else {
         reporter_fork_begin();
         pid = real(clone_child, stack, flags, &box, parent_tid, tls, child_tid);
         reporter_fork_end();
     }
-    if (pid > 0 && !(flags & CLONE_THREAD)) {
-        record_child(hook_lane(), OP_CLONE, start, pid);
-        after_call();
-    }
+    if (pid != 0 && !(flags & CLONE_THREAD))
+        process_made(hook_lane(), OP_CLONE, start, with_errno(pid));
     return pid;
 }
 
@@ -194,6 +192,7 @@ EXPORT int clone(int (*function)(void *), void *stack, int flags, void *argument
 EXPORT void _exit(int status)
 {
     REAL(_exit);
+    (void)hook_lane(); /* a vfork's child leaves its number with its parent */
     reporter_end(OP_EXIT, status);
     real(status);
     __builtin_unreachable();
@@ -202,6 +201,7 @@ EXPORT void _exit(int status)
 EXPORT void _Exit(int status)
 {
     REAL(_Exit);
+    (void)hook_lane();
     reporter_end(OP_EXIT, status);
     real(status);
     __builtin_unreachable();

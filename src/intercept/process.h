@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "capture/ops.h"
 #include "conf/conf.h"
 #include "hook/hook.h"
 #include "os/target.h"
@@ -22,6 +23,9 @@
 void process_start(const struct conf *conf, bool observed);
 /* The status that quick_exit was called with. */
 int process_quick_status(void);
+
+/* A child was made by `op`: result is its number or -errno. Counts and records; keeps errno. */
+void process_made(struct lane *lane, enum op op, uint64_t start, int64_t result);
 
 /* ------------------------------------------------------------------ memory of the program's */
 

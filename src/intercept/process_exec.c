@@ -70,6 +70,7 @@ static void exec_begin(struct exec *e, enum target target, const char *path, cha
     int saved = errno;
 
     *e = (struct exec){.path = path, .start = ticks_now()};
+    (void)hook_lane(); /* a vfork's child leaves its number with its parent */
     env_plan(&e->env, envp, target);
     if (hook_self != HOOK_OFF && reporter_is_ours())
         e->lane = hook_lane();
@@ -95,6 +96,8 @@ static int exec_failed(struct exec *e, int r)
     struct peek peek = {0};
 
     reporter_goes_on();
+    if (e->lane)
+        count_call(hook_region, e->lane, OP_EXEC, KIND_NONE, e->start, ticks_now(), 0, saved);
     if (is_watched(e->lane)) {
         struct record record = {
             .type = RECORD_EXEC_FAILED,
@@ -137,13 +140,21 @@ static enum target search(const char *file)
     return target_search(file, env_path());
 }
 
-/* The room is on the stack: in a vfork's child there is no other place. */
-#define EXEC(target, path, argv, envp, call)     \
-    struct exec e;                               \
-    exec_begin(&e, target, path, argv, envp);    \
-    char *room[e.env.room / sizeof(char *) + 1]; \
-    char *const *env = env_make(&e.env, room);   \
-    return exec_failed(&e, call)
+/*
+ * The room is on the stack: in a vfork's child there is no other place. Arguments that are too many
+ * with what we add may not be too many without.
+ */
+#define EXEC(target, path, argv, envp, call)            \
+    struct exec e;                                      \
+    exec_begin(&e, target, path, argv, envp);           \
+    char *room[e.env.room / sizeof(char *) + 1];        \
+    char *const *env = env_make(&e.env, room);          \
+    int failed = call;                                  \
+    if (errno == E2BIG && env == (char *const *)room) { \
+        env = e.env.given;                              \
+        failed = call;                                  \
+    }                                                   \
+    return exec_failed(&e, failed)
 
 EXPORT int execve(const char *path, char *const argv[], char *const envp[])
 {
@@ -261,6 +272,8 @@ EXPORT int execle(const char *path, const char *first, ...)
 static void spawned(struct lane *lane, uint64_t start, int error, pid_t pid, const char *path,
                     char *const *argv)
 {
+    if (lane)
+        count_call(hook_region, lane, OP_POSIX_SPAWN, KIND_NONE, start, ticks_now(), 0, error);
     if (!is_watched(lane))
         return;
     struct record record = {
@@ -290,6 +303,8 @@ static void spawned(struct lane *lane, uint64_t start, int error, pid_t pid, con
         char *const *env = env_make(&plan, room);                                                \
         errno = saved;                                                                           \
         int error = real(&child, path, actions, attributes, argv, env);                          \
+        if (error == E2BIG && plan.room)                                                         \
+            error = real(&child, path, actions, attributes, argv, plan.given);                   \
         if (!error && pid)                                                                       \
             *pid = child;                                                                        \
         saved = errno;                                                                           \

@@ -8,11 +8,16 @@
 #include "intercept/common.h"
 #include "report/lifecycle.h"
 
-static void ended(uint64_t start, int64_t pid, int status)
+/* result: the child's number, 0 for none yet, or -errno. */
+static void waited(uint64_t start, int64_t result, int status)
 {
     struct lane *lane = hook_lane();
 
-    if (!lane || pid <= 0 || !(hook_region->watch & WATCH_PROCESSES) ||
+    if (!lane)
+        return;
+    uint64_t end = ticks_now();
+    count_call(hook_region, lane, OP_WAIT, KIND_NONE, start, end, 0, result < 0 ? (int)-result : 0);
+    if (result <= 0 || !(hook_region->watch & WATCH_PROCESSES) ||
         !(WIFEXITED(status) || WIFSIGNALED(status)))
         return;
     struct record record = {
@@ -20,9 +25,9 @@ static void ended(uint64_t start, int64_t pid, int status)
         .op = OP_WAIT,
         .kind = KIND_NONE,
         .start = start,
-        .end = ticks_now(),
+        .end = end,
         .fd = -1,
-        .result = pid,
+        .result = result,
         .a = (uint32_t)status,
     };
     record_write(hook_region, lane, &record, NULL, 0);
@@ -30,20 +35,20 @@ static void ended(uint64_t start, int64_t pid, int status)
 
 /* The status goes to the program's own pointer, which the kernel judges; ours only if it gave none.
  */
-#define WAIT(type, name, parameters, arguments) \
-    EXPORT type name parameters                 \
-    {                                           \
-        REAL(name);                             \
-        before_blocking();                      \
-        int own = 0;                            \
-        if (!status)                            \
-            status = &own;                      \
-        uint64_t start = ticks_now();           \
-        type pid = real arguments;              \
-        if (pid > 0)                            \
-            ended(start, pid, *status);         \
-        after_call();                           \
-        return pid;                             \
+#define WAIT(type, name, parameters, arguments)                                    \
+    EXPORT type name parameters                                                    \
+    {                                                                              \
+        REAL(name);                                                                \
+        (void)hook_lane(); /* a vfork before this is told before its child ends */ \
+        before_blocking();                                                         \
+        int own = 0;                                                               \
+        if (!status)                                                               \
+            status = &own;                                                         \
+        uint64_t start = ticks_now();                                              \
+        type pid = real arguments;                                                 \
+        waited(start, with_errno(pid), pid > 0 ? *status : 0);                     \
+        after_call();                                                              \
+        return pid;                                                                \
     }
 
 WAIT(pid_t, wait, (int *status), (status))
@@ -70,6 +75,7 @@ static int status_of(const siginfo_t *info)
 EXPORT int waitid(idtype_t type, id_t id, siginfo_t *info, int options)
 {
     REAL(waitid);
+    (void)hook_lane();
     before_blocking();
     siginfo_t own;
     if (!info)
@@ -79,8 +85,8 @@ EXPORT int waitid(idtype_t type, id_t id, siginfo_t *info, int options)
     uint64_t start = ticks_now();
     int r = real(type, id, info, options);
     /* One that is only looked at will be waited for again. */
-    if (r == 0 && !(options & WNOWAIT) && info->si_pid > 0)
-        ended(start, info->si_pid, status_of(info));
+    bool taken = r == 0 && !(options & WNOWAIT) && info->si_pid > 0;
+    waited(start, taken ? info->si_pid : with_errno(r), taken ? status_of(info) : 0);
     after_call();
     return r;
 }

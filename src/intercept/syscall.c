@@ -5,6 +5,7 @@
  */
 #include "intercept/file.h"
 #include "intercept/io.h"
+#include "intercept/process.h"
 #include "intercept/syscall.h"
 #include "report/lifecycle.h"
 
@@ -343,18 +344,7 @@ static long forks(long (*real)(long, ...), enum op op, long number, long a, long
     }
     int error = errno;
     reporter_fork_end();
-    struct lane *lane = pid > 0 ? hook_lane() : NULL;
-    if (lane && (hook_region->watch & WATCH_PROCESSES)) {
-        struct record r = {.type = RECORD_FORK,
-                           .op = (uint8_t)op,
-                           .kind = KIND_NONE,
-                           .start = start,
-                           .end = ticks_now(),
-                           .fd = -1,
-                           .result = pid};
-        record_write(hook_region, lane, &r, NULL, 0);
-        after_any(hook_region);
-    }
+    process_made(hook_lane(), op, start, pid < 0 ? -error : pid);
     errno = error;
     return pid;
 }
@@ -436,6 +426,6 @@ void *syscall_before_child(long number, long flags)
     struct lane *lane = hook_lane();
     /* a thread has a block of its own only if it has thread-local storage of its own */
     if (lane && !(number == SYS_clone && (flags & (CLONE_THREAD | CLONE_SETTLS))))
-        lane->attention |= LANE_VFORK;
+        lane->attention |= LANE_VFORK | (number == SYS_clone ? LANE_TOLD : 0);
     return (void *)real;
 }

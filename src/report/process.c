@@ -90,7 +90,8 @@ static void child_add(struct fold *f, int32_t pid, uint64_t start, struct text p
 
 static void forked(struct fold *f, const struct record *r, int32_t tid)
 {
-    if (r->result > 0)
+    bool timed = r->op != OP_VFORK; /* that one is told at the parent's next call */
+    if (r->result > 0 && timed)
         child_add(f, (int32_t)r->result, r->end, (struct text){0});
     if (!wanted(f, process_executable(f)))
         return;
@@ -98,7 +99,8 @@ static void forked(struct fold *f, const struct record *r, int32_t tid)
     event_string(e, "scope.operation", op_name(r->op));
     if (r->result > 0)
         event_int(e, "scope.child.pid", r->result);
-    event_double(e, "scope.duration", fold_seconds(f, r->end - r->start));
+    if (timed)
+        event_double(e, "scope.duration", fold_seconds(f, r->end - r->start));
     event_error(e, r->result);
     event_submit(f, e);
 }

@@ -234,7 +234,8 @@ ELSEWHERE = set("""_Exit _Fork _exit abort clone daemon execl execle execlp exec
     __syslog_chk __vsyslog_chk closelog openlog setlogmask syslog vsyslog
     __poll_chk __ppoll_chk clock_nanosleep epoll_pwait epoll_pwait2 epoll_wait msgrcv nanosleep pause poll ppoll
     pselect select sem_timedwait sem_wait semop semtimedop sigsuspend sigtimedwait sigwait sigwaitinfo sleep usleep
-    dlmopen dlopen mlockall prctl setns unshare sigaltstack
+    dlmopen dlopen mlockall prctl setegid seteuid setgid setns setregid setresgid setresuid setreuid setuid sigaltstack
+    unshare
     aio_read aio_read64 aio_write aio_write64 lio_listio lio_listio64""".split())
 NOT_IN_LIBC = {"openat2"}  # the program makes it through syscall()
 
