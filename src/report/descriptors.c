@@ -181,7 +181,8 @@ static void event_open(struct fold *f, const struct record *r, struct text path,
     if (!f->conf->events_file.enabled || !filter_pass(f->filter_file, path))
         return;
     struct event *e = event_begin(f, "scope.file.open", &scope_file, r->end, tid);
-    event_text(e, "file.path", path);
+    if (path.length) /* the kernel may not have read it */
+        event_text(e, "file.path", path);
     event_string(e, "scope.operation", op_name(r->op));
     if (r->result >= 0) {
         event_string(e, "scope.descriptor.kind", kind_name(r->kind));

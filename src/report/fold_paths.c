@@ -217,7 +217,8 @@ void path_record(struct fold *f, const struct record *r, const uint8_t *payload,
     if (!wanted)
         return;
     struct event *e = event_begin(f, name, &scope_file, r->end, tid);
-    event_text(e, "file.path", n.first);
+    if (n.first.length) /* the kernel may not have read it */
+        event_text(e, "file.path", n.first);
     if (n.second.length)
         event_text(e, second_name(r), n.second);
     event_string(e, "scope.operation", op_name(r->op));
