@@ -65,6 +65,8 @@ def test_same_as_bare(source, sets, built, tmp_path):
     left = [sorted((str(p.relative_to(d)), p.stat().st_size if p.is_file() else -1) for p in d.rglob("*"))
             for d in (place, watched_place)]
     assert left[1] == left[0], "the program left other files behind"
+    own = [l for l in watched.recording.lines if "/telemetry-" in l["attributes"].get("file.path", "")]
+    assert not own, "our own export was observed"
     # Every hazard program makes at least one call that is watched, and the record of it was delivered.
     if "unseen" not in steer:
         assert watched.recording.lines, "nothing was reported"

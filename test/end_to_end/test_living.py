@@ -133,7 +133,7 @@ def test_two_copies_of_the_library(tmp_path):
     program = compile_c(tmp_path, "busy", BUSY, "-lpthread")
     same([program], tmp_path, preload=str(copy))
     recording = same(["sh", "-c", f"{program}; echo $?; exit 3"], tmp_path, preload=str(copy))
-    assert "child" in [l["body"] for l in recording.logs()]
+    assert [l["body"] for l in recording.logs()].count("child") == 1
 
 
 def test_named_twice(tmp_path):
@@ -355,6 +355,41 @@ def test_programs_we_cannot_be_in(compiler, flags, tmp_path):
     # and straight under LD_PRELOAD, where the loader of another class complains by itself: not ours to mend
     if "-static" in flags or "-static-pie" in flags:
         same(["./small"], tmp_path, env={"MARK": "kept"}, reported=False)
+
+
+def test_privileged_programs_are_not_ours(tmp_path):
+    """A setuid program: the loader ignores us there and takes LD_PRELOAD away; nothing is said, and it has its rights."""
+    need("setpriv")
+    if os.geteuid() != 0:
+        pytest.skip("needs root to make one")
+    program = compile_c(tmp_path, "privileged", '#include <stdio.h>\n#include <stdlib.h>\n#include <unistd.h>\nint main(void) {'
+                        ' printf("%d %d %s\\n", getuid(), geteuid(), getenv("LD_PRELOAD") ? "kept" : "none"); fflush(stdout);'
+                        ' return system("echo from it; exit 2") >> 8; }')
+    open_to_others(tmp_path)
+    tmp_path.chmod(0o777)
+    program.chmod(0o4755)
+    command = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "sh", "-c", f"{program}; echo $?; exec {program}"]
+    # Somewhere that everybody can read the library from, so that it is not for that reason alone.
+    copy = tmp_path / "libscope.so"
+    copy.write_bytes(LIBRARY.read_bytes())
+    copy.chmod(0o755)
+    alone = bare(command, cwd=tmp_path)
+    assert b"65534 0 none" in alone.stdout or pytest.skip("this file system has no setuid")
+    seen = observe(command, tmp_path, env={"LD_PRELOAD": str(copy)}, cwd=tmp_path)
+    assert seen[:3] == alone[:3]
+    assert "privileged" not in {l["resource"].get("process.executable.name") for l in seen.recording.lines}
+
+
+def test_another_clock(tmp_path):
+    """A time namespace: CLOCK_MONOTONIC is a million seconds further on; what we time and wait for goes by it."""
+    need("unshare")
+    command = ["unshare", "-T", "--monotonic", "1000000", "--boottime", "1000000", "sh", "-c", "echo in it; sleep 0.3; cat /etc/hostname; exit 4"]
+    if bare(command).status != 4:
+        pytest.skip("this machine makes no time namespaces")
+    now = time.time()
+    recording = same(command, tmp_path, sets={"events.interval": "50ms"})
+    assert all(abs(l["time"] - now) < 60 for l in recording.lines)
+    assert "in it" in [l["body"] for l in recording.logs()]
 
 
 # ------------------------------------------------------------------ programs that start others elsewhere

@@ -58,6 +58,29 @@ SCRIPTS = {
     "gpg_like_pipe": ["bash", "-c", "head -c 300000 /dev/zero | gzip | gzip -d | cksum"],
     "script_fd": ["bash", "-c", "exec 7>seven; echo a >&7; exec 7>&-; exec 200>two; echo b >&200; cat seven two; ulimit -n 64; echo c > three; cat three"],
     "awk_sed": ["bash", "-c", "seq 1000 | awk '{s+=$1} END {print s; print \"to\" > \"awkout\"}'; sed -i s/to/from/ awkout; cat awkout"],
+    # Terminals, limits, priorities and personalities that launchers set.
+    "script": ["script", "-q", "-e", "-c", "stty size >/dev/null; test -t 0 -a -t 1 && echo a terminal; exit 6", "/dev/null"],
+    "launchers": ["bash", "-c", "setsid -w sh -c 'exit 3'; echo $?; nice -n 5 sh -c nice; env -u HOME sh -c 'echo [$HOME]'; timeout 5 sh -c 'echo in time'; "
+                  "setarch -R sh -c 'cat /proc/self/personality'; nohup sh -c 'echo away' 2>/dev/null; flock lock sh -c 'echo locked'; "
+                  "prlimit --nofile=50 sh -c 'ulimit -n'; stdbuf -oL echo buffered; setpriv --no-new-privs sh -c 'grep NoNewPrivs /proc/self/status'"],
+    "namespaces": ["bash", "-c", "unshare -Ur id -u; unshare -r -pf --mount-proc sh -c 'echo $$; ls /proc | grep -c ^[0-9]'; unshare -n true; echo $?; unshare -m sh -c 'mount -t tmpfs t /mnt && touch /mnt/x && ls /mnt'"],
+    "deleted_directory": ["bash", "-c", "mkdir gone; cd gone; rmdir ../gone; basename $(pwd); ls; echo x > y; /bin/pwd >/dev/null; echo $?; cat /etc/hostname | wc -l; echo $?"],
+    "heredocs": ["bash", "-c", "cat <<< one; cat <<EOF\ntwo\nEOF\ncat <(echo three); echo four > >(cat > five); wait $!; cat five; coproc { read x; echo got $x; }; echo six >&${COPROC[1]}; cat <&${COPROC[0]}"],
+    "big_output": ["bash", "-c", "head -c 3000000 /dev/zero | tr '\\0' x | fold -w 100 | cksum; seq 100000 | cksum"],
+    "sigpipe": ["bash", "-c", "yes | head -1; echo ${PIPESTATUS[@]}; python3 -c \"print('x'*1000000)\" 2>&1 | head -c 5"],
+    "getent": ["bash", "-c", "getent hosts localhost; getent passwd root; getent services http; getent hosts nosuchhost.invalid; echo $?; locale -a | head -1"],
+    "perl_sockets": ["perl", "-e", "use IO::Socket; use POSIX; my $s=IO::Socket::INET->new(Listen=>1,LocalAddr=>'127.0.0.1'); if(!fork){my $c=$s->accept; print $c scalar <$c>; POSIX::_exit(0)}"
+                     "my $c=IO::Socket::INET->new(PeerAddr=>'127.0.0.1',PeerPort=>$s->sockport); print $c \"hi there\\n\"; print scalar <$c>; wait; print $?,\"\\n\"; $SIG{USR1}=sub{die \"sig\\n\"}; eval{kill 'USR1',$$; sleep 3}; print $@; exit 4"],
+    "python_fork_server": ["python3", "-c", "import multiprocessing as m,os,signal\nif __name__=='__main__':\n c=m.get_context('forkserver')\n with c.Pool(3) as p: print(p.map(abs, range(-30,0)))\n"
+                           " c=m.get_context('spawn')\n q=c.Queue(); x=c.Process(target=q.put,args=((1,2),)); x.start(); print(q.get()); x.join(); print(x.exitcode)"],
+    "python_mmap_and_files": ["python3", "-c", "import mmap,os,tempfile,shutil\nwith open('m','wb') as f: f.write(b'a'*8192)\nwith open('m','r+b') as f:\n x=mmap.mmap(f.fileno(),0); x[4096:4099]=b'xyz'; x.flush(); x.close()\n"
+                              "print(open('m','rb').read()[4090:4100]); shutil.copyfile('m','n'); os.sendfile\nprint(os.path.getsize('n'), os.listxattr('n'), os.scandir)\nt=tempfile.NamedTemporaryFile(); print(t.read()); os.unlink('m'); os.unlink('n')"],
+    "node_streams": ["node", "-e", "const fs=require('fs'),z=require('zlib'),p=require('stream');p.pipeline(fs.createReadStream('/usr/bin/env'),z.createGzip(),z.createGunzip(),fs.createWriteStream('e'),e=>{"
+                     "console.log(e===undefined, Buffer.compare(fs.readFileSync('e'),fs.readFileSync('/usr/bin/env')));fs.unlinkSync('e');require('dns').lookup('localhost',(e,a)=>console.log(a));process.on('exit',c=>console.log('exit',c));process.exitCode=7})"],
+    "ruby_processes": ["ruby", "-e", "r,w=IO.pipe; fork { r.close; w.puts 'from child'; exit! 3 }; w.close; puts r.read; Process.wait; p $?.exitstatus; puts IO.popen(['echo','x'],&:read);"
+                       "begin; Process.kill(:TERM, spawn('sleep 10')); rescue; end; Process.wait; p $?.termsig; at_exit { puts 'at exit'; exit 5 }; trap('INT') { puts 'int' }; Process.kill(:INT, $$); sleep 0.1; raise 'end' "],
+    "php_processes": ["php", "-r", "$p=proc_open(['cat'],[['pipe','r'],['pipe','w'],['pipe','w']],$x);fwrite($x[0],'in');fclose($x[0]);echo stream_get_contents($x[1]);echo proc_close($p),PHP_EOL;"
+                      "$d=pcntl_fork();if(!$d)exit(3);pcntl_wait($s);echo $s,PHP_EOL;register_shutdown_function(function(){echo 'down',PHP_EOL;});trigger_error('odd');exit(4);"],
     "ldd": ["ldd", "--version"],
     "strace_inside": ["strace", "-o", "/dev/null", "-f", "echo", "traced"],
 }
