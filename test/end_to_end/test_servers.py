@@ -9,6 +9,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import time
 
 import pytest
 from observe import Recording, Server, bare, clean_environment, free_port, need, scope_environment, wait_port
@@ -171,6 +172,10 @@ def test_postgres(request):
     arguments = ["-D", data, "-p", port, "-h", "127.0.0.1", "-k", to, "-c", "fsync=off"]
     with Server([bin_dir / "postgres", *arguments], scope_environment(to / "t"), port, **become) as server:
         connect = ["-h", "127.0.0.1", "-p", port, "-U", "postgres"]
+        end = time.monotonic() + 30
+        while bare([bin_dir / "pg_isready", *connect]).status != 0:  # it listens before it is ready
+            assert time.monotonic() < end
+            time.sleep(0.05)
         assert bare([bin_dir / "pgbench", *connect, "-i", "-q", "postgres"]).status == 0
         done = bare([bin_dir / "pgbench", *connect, "-c", "4", "-t", "100", "-n", "postgres"], timeout=120)
         assert done.status == 0 and b"400/400" in done.stdout, done.stdout + done.stderr
