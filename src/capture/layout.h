@@ -258,7 +258,6 @@ enum note {
     NOTE_STDIO_UNSEEN,    /* stdio's table was not as expected */
     NOTE_SECCOMP,         /* a filter was set: no system calls of ours from here */
     NOTE_DEEPBIND_UNSEEN, /* a library's GOT could not be patched */
-    NOTE_CONFIG,          /* configuration changed while running */
 };
 
 /* Why something was not recorded. Exported as `scope.dropped` with attribute `scope.drop.cause`. */

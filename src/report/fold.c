@@ -156,6 +156,9 @@ void fold_set_conf(struct fold *f, const struct conf *conf)
     filters_make(f);
     if (!f->region->sandboxed) /* what was read then cannot be read again */
         resource_free(f);      /* attributes and tags may have changed */
+    struct event *e = event_begin(f, "scope.configuration", &scope_self, 0, 0);
+    e->record.time = now_unix();
+    ready_put(f, e);
 }
 
 void fold_troubles(struct fold *f, conf_report *report, void *context)

@@ -214,18 +214,14 @@ static void noted(struct fold *f, const struct record *r, int32_t tid)
     static const char *const names[] = {
         [NOTE_IO_URING] = "io_uring",        [NOTE_AIO] = "aio",
         [NOTE_STDIO_UNSEEN] = "stdio",       [NOTE_SECCOMP] = "seccomp",
-        [NOTE_DEEPBIND_UNSEEN] = "deepbind", [NOTE_CONFIG] = "configuration",
+        [NOTE_DEEPBIND_UNSEEN] = "deepbind",
     };
     const char *name = r->a < sizeof(names) / sizeof(*names) ? names[r->a] : NULL;
     if (!name)
         return;
-    struct event *e =
-        event_begin(f, r->a == NOTE_CONFIG ? "scope.configuration" : "scope.unobserved",
-                    &scope_self, r->end, tid);
-    if (r->a != NOTE_CONFIG) {
-        e->record.severity = SEVERITY_WARN;
-        event_string(e, "scope.unobserved.what", name);
-    }
+    struct event *e = event_begin(f, "scope.unobserved", &scope_self, r->end, tid);
+    e->record.severity = SEVERITY_WARN;
+    event_string(e, "scope.unobserved.what", name);
     event_submit(f, e);
 }
 
