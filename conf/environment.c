@@ -38,6 +38,28 @@ void conf_set_text(struct loader *l, const struct option *o, const char *text,
 
 /* ------------------------------------------------------------------ SCOPE_* */
 
+static const struct option *option_of_set(const char *key)
+{
+    char path[48];
+    const struct option *o = option_find(0, key);
+    if (o && o->type == OPTION_SECTION) {
+        snprintf(path, sizeof(path), "%s.enabled", key);
+        o = option_find(0, path);
+    }
+    return o && o->type != OPTION_CUSTOM ? o : NULL;
+}
+
+/* The option that may have been meant: of a section that cannot be switched, where it sends to. */
+static const struct option *option_meant(const char *key)
+{
+    char path[64];
+    const char *nearest = option_nearest(key);
+    if (!nearest || option_of_set(nearest))
+        return nearest ? option_find(0, nearest) : NULL;
+    snprintf(path, sizeof(path), "%s.to", nearest);
+    return option_find(0, path);
+}
+
 /* A variable that means nothing here may be another program's; one that is nearly ours is not. */
 static void unknown_variable(struct loader *l, const char *name, size_t length)
 {
@@ -47,8 +69,7 @@ static void unknown_variable(struct loader *l, const char *name, size_t length)
     for (size_t i = 6; i < length; i++)
         key[i - 6] = name[i] >= 'A' && name[i] <= 'Z' ? (char)(name[i] - 'A' + 'a') : name[i];
     key[length - 6] = 0;
-    const char *nearest = option_nearest(key);
-    const struct option *o = nearest ? option_find(0, nearest) : NULL;
+    const struct option *o = option_meant(key);
     if (!o || o->type == OPTION_SECTION || o->type == OPTION_CUSTOM)
         return;
     option_variable(o, variable);
@@ -103,17 +124,6 @@ static const struct option *pair_option(const char *key, const char **name)
     return NULL;
 }
 
-static const struct option *option_of_set(const char *key)
-{
-    char path[48];
-    const struct option *o = option_find(0, key);
-    if (o && o->type == OPTION_SECTION) {
-        snprintf(path, sizeof(path), "%s.enabled", key);
-        o = option_find(0, path);
-    }
-    return o && o->type != OPTION_CUSTOM ? o : NULL;
-}
-
 static void set_one(struct loader *l, const char *text, size_t length)
 {
     static const struct source s = {.name = "--set", .kind = ORIGIN_SET};
@@ -136,11 +146,10 @@ static void set_one(struct loader *l, const char *text, size_t length)
     o = option_of_set(key);
     if (!o) {
         bool file_only = strcmp(key, "custom") == 0;
-        const char *nearest = file_only ? NULL : option_nearest(key);
+        const struct option *meant = file_only ? NULL : option_meant(key);
         loader_trouble(l, s.name, 0, 0, "%s \"%.60s\"%s%s%s",
                        file_only ? "only a file can have the key" : "unknown key", key,
-                       nearest ? "; did you mean " : "", nearest ? nearest : "",
-                       nearest ? "?" : "");
+                       meant ? "; did you mean " : "", meant ? meant->key : "", meant ? "?" : "");
         return;
     }
     if (o->type == OPTION_PAIRS && !*value)

@@ -34,6 +34,12 @@ static void print_trouble(void *context, const struct conf_trouble *t)
         fprintf(out, "%s: %s\n", t->origin, t->text);
 }
 
+static void tell_trouble(void *context, const struct conf_trouble *t)
+{
+    fputs("scope config: ", context);
+    print_trouble(context, t);
+}
+
 static int check(int argc, char **argv)
 {
     if (argc != 2) {
@@ -62,7 +68,7 @@ static int written(int r)
 
 static int show(const struct conf_input *input)
 {
-    struct conf *conf = conf_load(input, print_trouble, stderr);
+    struct conf *conf = conf_load(input, tell_trouble, stderr);
     if (!conf)
         return written(-ENOMEM);
     int r = conf_print(conf, stdout);

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "cli/cli.h"
+#include "cli/doctor.h"
 #include "cli/recording.h"
 #include "conf/conf.h"
 #include "os/target.h"
@@ -39,7 +40,7 @@ static const char usage[] =
     "                    unix:///path or unixgram:///path\n"
     "  --statsd TO       send StatsD metrics to udp://host:port or unixgram:///path\n"
     "  --out DIR         record into DIR\n"
-    "  --quiet           do not say where the recording is\n"
+    "  --quiet           say nothing on standard error, but why COMMAND could not be started\n"
     "\n"
     "Without --ndjson, --statsd, --out and a sink in the configuration, it records into a "
     "directory\n"
@@ -152,6 +153,8 @@ static int parse(struct run *run, int argc, char **argv)
 
     opterr = 0;
     while ((c = getopt_long(argc, argv, "+:qh", options, NULL)) != -1) {
+        if (optarg && !strcmp(optarg, "--"))
+            c = ':';
         switch (c) {
         case CONFIG:
             run->config = optarg;
@@ -179,7 +182,7 @@ static int parse(struct run *run, int argc, char **argv)
             fputs(usage, stdout);
             return 1;
         case ':':
-            return complain(argv[optind - 1], "a value is missing") + 1;
+            return complain(argv[optind - (optarg ? 2 : 1)], "a value is missing") + 1;
         default:
             complain(argv[optind - 1], "no such option");
             fputs("Try: scope run --help\n", stderr);
@@ -274,6 +277,23 @@ static void print_trouble(void *context, const struct conf_trouble *t)
         fprintf(stderr, "scope run: %s: %s\n", t->origin, t->text);
 }
 
+/*
+ * A file that cannot be made is told of here, where somebody reads. A FIFO is not tried: its reader
+ * would take that for the end.
+ */
+static void tell_unwritable(const char *to)
+{
+    struct address address;
+    struct stat s;
+    char why[512];
+
+    if (!to || address_parse(to, &address, NULL) != 0 || address.type != ADDRESS_FILE ||
+        (stat(address.path, &s) == 0 && !S_ISREG(s.st_mode) && !S_ISDIR(s.st_mode)))
+        return;
+    if (doctor_probe(to, NULL, why, sizeof(why)) == FACT_NO)
+        fprintf(stderr, "scope: %s will not be written: %s\n", to, why);
+}
+
 /* The configuration as the command will have it: troubles are told here, where somebody reads. */
 static int look_at_conf(const struct run *run, bool *has_sink, bool *observed)
 {
@@ -291,6 +311,10 @@ static int look_at_conf(const struct run *run, bool *has_sink, bool *observed)
         return complain("configuration", strerror(ENOMEM));
     *has_sink = (conf->ndjson_to && *conf->ndjson_to) || (conf->statsd_to && *conf->statsd_to);
     *observed = conf_observes(conf, &input);
+    if (!run->quiet) {
+        tell_unwritable(run->out ? NULL : conf->ndjson_to);
+        tell_unwritable(conf->statsd_to);
+    }
     conf_free(conf);
     return 0;
 }
@@ -357,9 +381,9 @@ static int write_description(const struct run *run, const char *start)
     gethostname(host, sizeof(host) - 1);
     if (!getcwd(cwd, sizeof(cwd)))
         cwd[0] = '\0';
-    json_t *all =
-        json_pack("{s:o, s:o, s:s, s:i, s:s, s:s}", "command", command, "directory", json_bytes(cwd),
-                  "start", start, "pid", (int)getpid(), "host", host, "version", SCOPE_VERSION);
+    json_t *all = json_pack("{s:o, s:o, s:s, s:i, s:s, s:s}", "command", command, "directory",
+                            json_bytes(cwd), "start", start, "pid", (int)getpid(), "host", host,
+                            "version", SCOPE_VERSION);
     snprintf(path, sizeof(path), "%s/run.json", run->directory);
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     int r = fd < 0 ? -errno : json_dumpfd(all, fd, JSON_INDENT(2)) != 0 ? -EIO : 0;

@@ -297,7 +297,8 @@ int cli_summary(int argc, char **argv)
     size_t bad = 0, most = 10;
     int option, e;
 
-    while ((option = getopt_long(argc, argv, "n:h", options, NULL)) != -1) {
+    opterr = 0;
+    while ((option = getopt_long(argc, argv, ":n:h", options, NULL)) != -1) {
         char *end;
         switch (option) {
         case 'n':
@@ -311,6 +312,8 @@ int cli_summary(int argc, char **argv)
             usage(stdout);
             return 0;
         default:
+            fprintf(stderr, "scope summary: %s: %s\n", argv[optind - 1],
+                    option == ':' ? "a value is missing" : "no such option");
             usage(stderr);
             return 2;
         }
@@ -328,7 +331,13 @@ int cli_summary(int argc, char **argv)
     }
     e = recording_read(path, take_line, &s, &bad);
     if (e) {
-        fprintf(stderr, "scope summary: %s: %s\n", path, strerror(-e));
+        bool empty = e == -ENOENT && access(path, F_OK) == 0;
+        fprintf(stderr, "scope summary: %s: %s\n", path,
+                empty ? "nothing was recorded there (it has no telemetry.ndjson)" : strerror(-e));
+        return 1;
+    }
+    if (bad && !s.lines) {
+        fprintf(stderr, "scope summary: %s: not NDJSON\n", path);
         return 1;
     }
     show(&s, path, bad, most);

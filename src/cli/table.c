@@ -130,6 +130,20 @@ char *table_count(char *out, double count)
     return out;
 }
 
+static void put_character(FILE *out, char c)
+{
+    fputc((unsigned char)c < 32 || c == 127 ? '?' : c, out);
+}
+
+/* What stands before a path in a key, parted by two spaces (an error, an operation). */
+static size_t before_path(const char *text, int width)
+{
+    size_t head = 0;
+    for (const char *p = text; (p = strstr(p, "  ")) && p - text < width / 2; p++)
+        head = (size_t)(p - text) + 2;
+    return head;
+}
+
 void table_text(FILE *out, const char *text, int width)
 {
     int length = 0;
@@ -137,14 +151,17 @@ void table_text(FILE *out, const char *text, int width)
         length += ((unsigned char)*p & 0xc0) != 0x80;
     /* The end of a path says more than its beginning. */
     int skip = length > width ? length - width + 3 : 0;
-    if (skip)
+    if (skip) {
+        for (size_t head = before_path(text, width); head; head--)
+            put_character(out, *text++);
         fputs("...", out);
+    }
     for (const char *p = text; *p; p++) {
         if (skip > 0) {
             skip -= ((unsigned char)p[1] & 0xc0) != 0x80;
             continue;
         }
-        fputc((unsigned char)*p < 32 || *p == 127 ? '?' : *p, out);
+        put_character(out, *p);
     }
     for (; length < width; length++)
         fputc(' ', out);

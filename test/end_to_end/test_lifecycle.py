@@ -298,6 +298,7 @@ def test_switched_off_on_and_reloaded_by_a_file_of_the_users_own(tmp_path):
         p.stdin.close()
         p.wait()
     assert bodies() == ["one", "three", "five"]
+    assert len([l for l in Recording(to).lines if l.get("name") == "scope.configuration"]) == 1
 
 
 # ------------------------------------------------------------------ scope run
@@ -341,12 +342,20 @@ def test_run_sets_options(tmp_path):
     assert not Recording(tmp_path / "out" / "telemetry.ndjson").logs()
 
 
+def test_run_tells_of_a_file_that_cannot_be_made(tmp_path):
+    done = scope_run(tmp_path, "--ndjson", tmp_path / "absent" / "t.ndjson", "echo", "hi")
+    assert (done.returncode, done.stdout) == (0, b"hi\n")
+    assert b"absent: No such file or directory" in done.stderr
+    assert scope_run(tmp_path, "--quiet", "--ndjson", tmp_path / "absent" / "t.ndjson", "true").stderr == b""
+
+
 @pytest.mark.parametrize("command,status,text", [(["no-such-command"], 127, "command not found"),
                                                  (["/etc/passwd"], 126, "Permission denied"),
                                                  (["/etc"], 126, "Permission denied"),
                                                  (["./absent"], 127, "No such file"),
                                                  ([], 125, "usage"), (["--nonsense"], 125, "no such option"),
                                                  (["--set", "x", "true"], 125, "KEY=VALUE"),
+                                                 (["--ndjson", "--", "true"], 125, "--ndjson: a value is missing"),
                                                  (["--config", "/nonexistent.yml", "true"], 125, "No such file")])
 def test_run_says_what_is_wrong(command, status, text, tmp_path):
     done = scope_run(tmp_path, *command)

@@ -224,7 +224,7 @@ static void scope_set(void **state)
                   ENVIRONMENT((char *)"tags=", (char *)"logs.files=", (char *)"statsd.prefix=",
                               (char *)"events.file=off", (char *)"novalue",
                               (char *)"metric.interval=1s", (char *)"custom=x", (char *)"=",
-                              (char *)"tags.=x"),
+                              (char *)"tags.=x", (char *)"ndjson=/x", (char *)"memory=1M"),
                   &r);
     assert_int_equal(c->tags.count, 0);
     assert_int_equal(c->logs_files.count, 0);
@@ -236,7 +236,9 @@ static void scope_set(void **state)
                "--set:0:0: only a file can have the key \"custom\"\n"
                "--set:0:0: unknown key \"\"\n"
                "--set:0:0: tags: \"x\" has no name; allowed: NAME=VALUE, the name up to "
-               "255 bytes, the value up to 4096\n");
+               "255 bytes, the value up to 4096\n"
+               "--set:0:0: unknown key \"ndjson\"; did you mean ndjson.to?\n"
+               "--set:0:0: unknown key \"memory\"\n");
     conf_free(c);
 }
 
