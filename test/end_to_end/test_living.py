@@ -458,8 +458,21 @@ def under(limit, command, tmp_path):
                                    ("RLIMIT_FSIZE", 0), ("RLIMIT_STACK", 256 << 10), ("RLIMIT_DATA", 32 << 20), ("RLIMIT_MEMLOCK", 0),
                                    ("RLIMIT_SIGPENDING", 0), ("RLIMIT_CORE", 0)], ids=lambda v: f"{v[0]}-{v[1]}")
 def test_limits(limit, tmp_path):
-    compile_c(tmp_path, "busy", BUSY, "-lpthread")
-    under(limit, ["./busy"], tmp_path)
+    if limit[0] == "RLIMIT_NOFILE":
+        # Threads would fight for the few there are: one counts how many it gets, and its child.
+        compile_c(tmp_path, "few", """
+            #include <fcntl.h>
+            #include <stdio.h>
+            #include <sys/wait.h>
+            #include <unistd.h>
+            int main(void) { int n = 0, status; usleep(3000); while (open("/dev/null", O_RDONLY) >= 0) n++; printf("%d\\n", n); perror("open");
+                             FILE *f = fopen("/etc/passwd", "r"); printf("%d\\n", f != NULL); fflush(stdout);
+                             if (fork() == 0) { close(3); usleep(3000); printf("child %d\\n", dup(0)); return 5; }
+                             wait(&status); printf("%x\\n", status); return 4; }""")
+        under(limit, ["./few"], tmp_path)
+    else:
+        compile_c(tmp_path, "busy", BUSY, "-lpthread")
+        under(limit, ["./busy"], tmp_path)
     under(limit, ["sh", "-c", "echo a; (echo b); cat /etc/passwd | tail -n 1; exit 3"], tmp_path)
 
 
