@@ -33,7 +33,7 @@ void process_made(struct lane *lane, enum op op, uint64_t start, int64_t result)
 struct peek {
     uintptr_t page;
 };
-/* Whether the byte at p can be read. One process_vm_readv for a page not asked about yet. */
+/* Whether the byte at p can be read. One rt_sigprocmask for a page not asked about yet. */
 bool peek_ok(struct peek *peek, const void *p);
 /* Length of the string at p, at most `most`; -1 if it cannot be read. */
 long peek_length(struct peek *peek, const char *p, size_t most);
