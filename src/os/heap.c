@@ -21,6 +21,9 @@ enum {
     REGION_SIZE = 256 * 1024, /* mapped at once; pages are resident only once used */
     PAGE = 4096,
     CLASS_BIG = 255,
+    SPARE_SIZE =
+        80 * 1024, /* of a mapping for anything up to that: one serves as well as another */
+    SPARES = 6,    /* freed ones that are kept: what a busy sink takes and gives */
 };
 
 #define MAGIC_LIVE 0x53c09e11u
@@ -49,6 +52,7 @@ static struct {
     size_t bytes;
     struct region *region;
     struct free_block *free[CLASSES];
+    struct head *spare[SPARES];
 } heap;
 
 static void lock(void)
@@ -121,11 +125,52 @@ static struct head *carve(size_t size)
     return h;
 }
 
-static void *alloc_big(size_t size)
+static void unmap(struct head *h)
+{
+    size_t size = h->size;
+
+    __atomic_fetch_sub(&heap.bytes, size, __ATOMIC_RELEASE);
+    sys(munmap, h, size);
+}
+
+/* Keeps a freed mapping for the next, or gives it back to the kernel. */
+static void spare_put(struct head *h)
+{
+    for (unsigned i = 0; h->size == SPARE_SIZE && i < SPARES; i++) {
+        struct head *none = NULL;
+        if (__atomic_compare_exchange_n(&heap.spare[i], &none, h, false, __ATOMIC_ACQ_REL,
+                                        __ATOMIC_RELAXED))
+            return;
+    }
+    unmap(h);
+}
+
+/* One that was freed. Each place changes by one exchange: no lock. */
+static struct head *spare_take(void)
+{
+    for (unsigned i = 0; i < SPARES; i++) {
+        struct head *h = __atomic_exchange_n(&heap.spare[i], NULL, __ATOMIC_ACQ_REL);
+        if (h)
+            return h;
+    }
+    return NULL;
+}
+
+static size_t big_size(size_t size)
 {
     size_t total = (size + HEAD + PAGE - 1) & ~(size_t)(PAGE - 1);
-    struct head *h = map_pages(total);
 
+    return total < SPARE_SIZE ? SPARE_SIZE : total;
+}
+
+static void *alloc_big(size_t size, bool *fresh)
+{
+    size_t total = big_size(size);
+    struct head *h = total == SPARE_SIZE ? spare_take() : NULL;
+
+    *fresh = !h;
+    if (!h)
+        h = map_pages(total);
     if (!h)
         return NULL;
     *h = (struct head){MAGIC_LIVE, CLASS_BIG, total};
@@ -139,7 +184,7 @@ static void *take(size_t size, bool *fresh)
     if (size > PTRDIFF_MAX - 2 * PAGE)
         return NULL;
     if (size + HEAD > SMALL_MAX)
-        return alloc_big(size);
+        return alloc_big(size, fresh);
 
     unsigned kind = class_of(size + HEAD);
     size_t total = class_size(kind);
@@ -179,14 +224,6 @@ void *heap_zalloc(size_t count, size_t size)
     return p;
 }
 
-static void free_big(struct head *h)
-{
-    size_t size = h->size;
-
-    __atomic_fetch_sub(&heap.bytes, size, __ATOMIC_RELEASE);
-    sys(munmap, h, size);
-}
-
 void heap_free(void *p)
 {
     if (!p)
@@ -198,7 +235,8 @@ void heap_free(void *p)
     if (h->magic != MAGIC_LIVE)
         return;
     if (h->kind == CLASS_BIG) {
-        free_big(h);
+        h->magic = MAGIC_FREE;
+        spare_put(h);
         return;
     }
     if (h->kind >= CLASSES)
@@ -214,7 +252,7 @@ void heap_free(void *p)
 
 static void *resize_big(struct head *h, size_t size)
 {
-    size_t total = (size + HEAD + PAGE - 1) & ~(size_t)(PAGE - 1);
+    size_t total = big_size(size);
 
     if (total == h->size)
         return h + 1;

@@ -156,7 +156,7 @@ def nginx(pinned=True):
                         cpu = cpu_seconds(s.process.pid) - cpu
                         requests = int(re.search(r"(\d+) requests in", done.stdout).group(1))
                         rate = float(re.search(r"Requests/sec:\s+([\d.]+)", done.stdout).group(1))
-                        p50, p99 = (to_ms(re.search(rf"{p}%\s+(\S+)", done.stdout).group(1)) for p in (50, 99))
+                        p50, p99 = (to_ms(re.search(rf"^\s+{p}%\s+(\S+)$", done.stdout, re.M).group(1)) for p in (50, 99))
                         got.setdefault(name, []).append((rate, p50, p99, cpu / requests * 1e6, before, resident_kib(s.process.pid)))
                     wipe(directory)
                     for log in pathlib.Path(directory).glob("*.log"):
