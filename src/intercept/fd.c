@@ -148,6 +148,8 @@ __attribute__((noinline)) void after_dup(struct lane *lane, enum op op, int fd, 
         if (replaced & FD_OPEN)
             record_close(lane, op, to, replaced, start, end, 0);
         uint32_t numbered = fd_number_flags(to);
+        if (entry & FD_ERR) /* `echo ... >&2` in a shell: number 1 leads to standard error */
+            numbered = 0;
         uint32_t set = (uint32_t)entry & (numbered ? FD_OF_FILE : FD_FLAGS);
         fd_entry made = fd_opened(region, to, (enum kind)FD_KIND(entry), set | numbered | FD_OPEN);
         struct record r = {

@@ -19,11 +19,10 @@ FD = re.compile(r"^(-?\d+)<(.*)$")
 ARGUMENTS = ["strace", "-f", "-yy", "-s", "64", "-qq", "-o"]
 
 
-def run(command, to, env=None, **how):
+def run(command, to, *options, env=None, **how):
     """Runs `command` under strace, its calls into the file `to`; env is the program's own."""
-    done = subprocess.run([*ARGUMENTS, str(to), *[str(c) for c in command]], env=env,
+    return subprocess.run([*ARGUMENTS, str(to), *options, *[str(c) for c in command]], env=env,
                           capture_output=True, **how)
-    return done
 
 
 def completed(lines):
