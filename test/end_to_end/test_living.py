@@ -113,6 +113,61 @@ def test_fakeroot_fakes_on(tmp_path):
              tmp_path, env={"HOME": "/tmp"})
 
 
+COUNTER = r"""
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <unistd.h>
+static long opens, reads, writes, sends, forks;
+#define NEXT(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
+int open(const char *p, int f, ...) { va_list l; va_start(l, f); int m = va_arg(l, int); va_end(l); opens++; return NEXT(open)(p, f, m); }
+FILE *fopen(const char *p, const char *m) { opens++; return NEXT(fopen)(p, m); }
+ssize_t read(int fd, void *b, size_t n) { reads++; return NEXT(read)(fd, b, n); }
+ssize_t write(int fd, const void *b, size_t n) { writes++; return NEXT(write)(fd, b, n); }
+ssize_t send(int fd, const void *b, size_t n, int f) { sends++; return NEXT(send)(fd, b, n, f); }
+pid_t fork(void) { forks++; return NEXT(fork)(); }
+__attribute__((destructor)) static void tell(void) {
+    if (opens + sends + forks) dprintf(2, "%ld opens %ld reads %ld writes %ld sends %ld forks\n", opens, reads, writes, sends, forks);
+}
+"""
+
+
+def test_another_vendors_wrappers(tmp_path):
+    """A preloaded library that wraps what we wrap sees each of the program's calls once, and none of ours, on either side of us."""
+    counter = compile_c(tmp_path, "counter.so", COUNTER, "-shared", "-fPIC", "-ldl")
+    program = compile_c(tmp_path, "calls", """
+        #include <fcntl.h>
+        #include <stdio.h>
+        #include <sys/socket.h>
+        #include <sys/wait.h>
+        #include <unistd.h>
+        int main(void) { char c; int pair[2], status; socketpair(AF_UNIX, SOCK_STREAM, 0, pair);
+            for (int i = 0; i < 50; i++) { int fd = open("/dev/zero", O_RDONLY); read(fd, &c, 1); close(fd); send(pair[0], &c, 1, 0); }
+            FILE *f = fopen("/etc/passwd", "r"); printf("%c\\n", fgetc(f)); fclose(f); usleep(50000); fflush(stdout);
+            if (fork() == 0) { write(1, "child\\n", 6); return 3; }
+            wait(&status); printf("%x\\n", status); return 4; }""")
+    recording = same([program], tmp_path, preload=str(counter), sets={"events.interval": "10ms"})
+    assert recording.events("scope.file.open", file__path="/dev/zero")
+
+
+def test_an_auditor_of_the_loader(tmp_path):
+    """LD_AUDIT: it looks at every object and every binding, ours too."""
+    auditor = compile_c(tmp_path, "auditor.so", """
+        #define _GNU_SOURCE
+        #include <link.h>
+        unsigned la_version(unsigned v) { return v; }
+        unsigned la_objopen(struct link_map *m, Lmid_t id, uintptr_t *cookie) { return LA_FLG_BINDTO | LA_FLG_BINDFROM; }
+        uintptr_t la_symbind64(Elf64_Sym *s, unsigned n, uintptr_t *a, uintptr_t *b, unsigned *flags, const char *name) { return s->st_value; }
+        """, "-shared", "-fPIC")
+    program = compile_c(tmp_path, "busy", BUSY, "-lpthread")
+    same([program], tmp_path, env={"LD_AUDIT": str(auditor)})
+    for setting in ("LD_BIND_NOW", "LD_DEBUG_OUTPUT", "LD_DYNAMIC_WEAK"):
+        same([program], tmp_path, env={setting: str(tmp_path / "1")})
+
+
 def open_to_others(path):
     for p in [path, *path.parents]:
         if p.stat().st_uid == os.geteuid() and str(p).startswith("/tmp/"):
