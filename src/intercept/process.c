@@ -117,6 +117,9 @@ EXPORT pid_t fork(void)
     return pid;
 }
 
+pid_t __fork(void);
+EXPORT pid_t __fork(void) __attribute__((alias("fork"), nothrow));
+
 extern pid_t _Fork(void);
 
 /* It runs no atfork handlers, so what they do for us is done here. */

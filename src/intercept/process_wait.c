@@ -51,8 +51,13 @@ static void waited(uint64_t start, int64_t result, int status)
         return pid;                                                                \
     }
 
+pid_t __wait(int *status);
+pid_t __waitpid(pid_t which, int *status, int options);
+
 WAIT(pid_t, wait, (int *status), (status))
+WAIT(pid_t, __wait, (int *status), (status))
 WAIT(pid_t, waitpid, (pid_t which, int *status, int options), (which, status, options))
+WAIT(pid_t, __waitpid, (pid_t which, int *status, int options), (which, status, options))
 WAIT(pid_t, wait3, (int *status, int options, struct rusage *usage), (status, options, usage))
 WAIT(pid_t, wait4, (pid_t which, int *status, int options, struct rusage *usage),
      (which, status, options, usage))

@@ -65,6 +65,8 @@ vfork:
     .cfi_endproc
 #endif
     .size vfork, . - vfork
+    .globl __vfork
+    .set __vfork, vfork
 
 #if defined(__x86_64__)
 /* Declares that this code keeps to indirect branch tracking and shadow stacks. */

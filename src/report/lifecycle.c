@@ -62,7 +62,7 @@ bool reporter_is_ours(void)
 static uint64_t end_by(void)
 {
     uint64_t none = 0;
-    uint64_t by = now_mono() + life.conf->exit_bound / (life.hurried ? HURRIED_SHARE : 1);
+    uint64_t by = now_mono() + life.exit_bound / (life.hurried ? HURRIED_SHARE : 1);
 
     if (__atomic_compare_exchange_n(&life.end_by, &none, by, false, __ATOMIC_SEQ_CST,
                                     __ATOMIC_SEQ_CST))
@@ -411,6 +411,7 @@ static void register_handlers(void)
 int reporter_start(const struct conf *conf, struct region_head *region)
 {
     life.conf = conf;
+    life.exit_bound = conf->exit_bound;
     diagnostics_start(conf);
     tell_troubles();
     control_start(&life.control, conf, region->pid, now_unix());

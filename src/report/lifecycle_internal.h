@@ -26,6 +26,7 @@ struct life {
     uint32_t owner; /* a thread (tid) that delivers in place; 0: none */
     uint32_t busy;
     uint32_t forking;      /* how many forks are under way; futex */
+    uint64_t exit_bound; /* conf's, apart: threads of the program read it while a reload frees conf */
     uint32_t prepared; /* futex: 1 once the thread has opened what it must open early */
     uint32_t quiet;        /* `busy` was not set when the latest fork began */
     uint32_t fork_blocked; /* signals are blocked while it goes on; fork_mask: what was before */

@@ -255,6 +255,7 @@ static void apply_control(void)
             reporter_set_conf(life.reporter, fresh);
             hook_set_conf(fresh);
             life.conf = fresh;
+            life.exit_bound = fresh->exit_bound;
             if (old != hook_conf)
                 conf_free((struct conf *)(uintptr_t)old);
             diagnostics(DIAGNOSTICS_INFO, "configuration read again");
@@ -308,7 +309,7 @@ static uint64_t turn(void)
         flags = PASS_FINAL |
                 (__atomic_load_n(&life.keep_lines, __ATOMIC_RELAXED) ? PASS_KEEP_LINES : 0);
         uint64_t end_by = __atomic_load_n(&life.end_by, __ATOMIC_RELAXED);
-        deadline = end_by ? end_by : now + life.conf->exit_bound;
+        deadline = end_by ? end_by : now + life.exit_bound;
         if (__atomic_load_n(&life.stop, __ATOMIC_SEQ_CST) && life.stop_by)
             deadline = deadline < life.stop_by ? deadline : life.stop_by;
     }
@@ -524,8 +525,8 @@ void thread_stop(void)
 {
     if (__atomic_load_n(&life.state, __ATOMIC_SEQ_CST) == THREAD_NONE)
         return;
-    uint64_t until = now_mono() + life.conf->exit_bound;
-    life.stop_by = until - life.conf->exit_bound / 4; /* it needs time to end as well */
+    uint64_t until = now_mono() + life.exit_bound;
+    life.stop_by = until - life.exit_bound / 4; /* it needs time to end as well */
     __atomic_store_n(&life.stop, STOP_ASKED, __ATOMIC_SEQ_CST);
     __atomic_fetch_add(&life.asked, 1, __ATOMIC_SEQ_CST);
     futex_wake_all(&life.asked);

@@ -40,6 +40,7 @@ struct reporter {
     unsigned taken;                   /* records since log records were last collected */
     bool insist;
     uint32_t notes; /* 1 << enum note, for each that was met */
+    size_t told_waiting; /* what the last final pass said was left */
 };
 
 void (*reporter_sweep)(void);
@@ -275,8 +276,13 @@ uint64_t reporter_pass(struct reporter *r, unsigned flags, uint64_t deadline, si
         put_metrics(r, final);
     }
     sinks_flush(r);
+    size_t waiting = sinks_waiting(r);
+    /* Nobody is left to export this count: where troubles are told, it is told. */
+    if (final && waiting && waiting != r->told_waiting)
+        diagnostics(DIAGNOSTICS_WARN, "%zu items still wait for a sink at the end: exit_bound", waiting);
+    r->told_waiting = final ? waiting : 0;
     if (rest)
-        *rest = sinks_waiting(r);
+        *rest = waiting;
     return next_turn(r, now_mono());
 }
 
