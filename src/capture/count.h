@@ -137,6 +137,8 @@ static inline void count_io(struct region_head *region, struct lane *lane, enum 
         if (unlikely(result < 0))
             count_error(region, lane, op, kind, (int)-result);
     }
+    if (watch & WATCH_NO_TOTALS)
+        return;
     if (likely(FD_GENERATION(entry) && result != -COUNT_EBADF))
         totals_put(region, lane, fd, entry, end, ticks, result, direction);
 }
@@ -149,7 +151,8 @@ static inline void totals_add(struct region_head *region, struct lane *lane, int
                               uint64_t end, int64_t result, int direction)
 {
     if (FD_GENERATION(entry) && !(entry & FD_IGNORED) && result != -COUNT_EBADF &&
-        region->watch & (WATCH_METRICS | WATCH_FILES | WATCH_SOCKETS))
+        region->watch & (WATCH_METRICS | WATCH_FILES | WATCH_SOCKETS) &&
+        !(region->watch & WATCH_NO_TOTALS))
         totals_put(region, lane, fd, entry, end, 0, result, direction);
 }
 

@@ -295,6 +295,7 @@ enum {
     WATCH_SYSLOG = 64u,
     WATCH_DNS_WIRE = 128u,
     WATCH_METRICS = 256u, /* counters and histograms */
+    WATCH_NO_TOTALS = 512u, /* no event will tell what was done on a descriptor: no sums of that */
 };
 
 /* Ticks, and what they are worth. Written by the hook's constructor, refined by the reporter. */

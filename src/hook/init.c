@@ -159,6 +159,8 @@ static uint32_t watch_of(const struct conf *c)
         w |= WATCH_LOGS;
     if (c->logs_syslog)
         w |= WATCH_SYSLOG;
+    if (!c->events_file.enabled && !c->events_connection.enabled)
+        w |= WATCH_NO_TOTALS;
     return w;
 }
 
