@@ -65,9 +65,19 @@ static void preempt(int number)
     swapcontext(&green[from], &green[to]);
 }
 
+/* A context starts with the signal blocked: one that comes before the stack is changed is lost. */
+static void alarms(int how)
+{
+    sigset_t alarm;
+    sigemptyset(&alarm);
+    sigaddset(&alarm, SIGALRM);
+    sigprocmask(how, &alarm, NULL);
+}
+
 static void spin(int i)
 {
     char byte;
+    alarms(SIG_UNBLOCK);
     while (!stop) {
         int fd = open("/dev/null", O_WRONLY);
         if (fd < 0 || write(fd, "x", 1) != 1 || read(zero, &byte, 1) != 1 || close(fd))
@@ -76,10 +86,7 @@ static void spin(int i)
         if (preempts >= 2000)
             stop = 1;
     }
-    sigset_t alarm;
-    sigemptyset(&alarm);
-    sigaddset(&alarm, SIGALRM);
-    sigprocmask(SIG_BLOCK, &alarm, NULL);
+    alarms(SIG_BLOCK);
     setcontext(&back);
 }
 
@@ -110,6 +117,7 @@ int main(void)
     struct itimerval every = {{0, 200}, {0, 200}};
     volatile int started = 0;
     sigaction(SIGALRM, &action, NULL);
+    alarms(SIG_BLOCK);
     for (int i = 0; i < FEW; i++) {
         getcontext(&green[i]);
         green[i].uc_stack.ss_sp = stack_of(65536);
