@@ -386,7 +386,7 @@ static json_t *ask_everywhere(const struct process *p, const struct conf *conf, 
                               size_t size)
 {
     char first[PATH_MAX] = "", runtime[64], temporary[64];
-    char *places[4] = {NULL};
+    char *places[5] = {NULL}, *named = getenv("SCOPE_CONTROL_DIR");
     unsigned n = 0;
 
     doctor_control_directory(conf, running_variable(p, "XDG_RUNTIME_DIR"), p->real_uid, first,
@@ -395,6 +395,8 @@ static json_t *ask_everywhere(const struct process *p, const struct conf *conf, 
         snprintf(why, size, "control.enabled is false");
         return NULL;
     }
+    if (p->overwritten && named) /* its own is lost: whoever asks may know it */
+        add_place(places, &n, named);
     add_place(places, &n, first);
     snprintf(runtime, sizeof(runtime), "/run/user/%u/scope", p->real_uid);
     snprintf(temporary, sizeof(temporary), "/tmp/scope-%u", p->real_uid);
@@ -409,8 +411,11 @@ static void tell_unanswered(struct doctor *d, const struct process *p, const str
                             const char *why)
 {
     fact(d, conf->control ? FACT_NO : FACT_NOTE, "answer",
-         "it does not tell how it is: %s%s; hooks, drops and what it delivers are not known", why,
-         p->state == 'T' || p->state == 't' ? " (it is stopped)" : "");
+         "it does not tell how it is: %s%s%s; hooks, drops and what it delivers are not known", why,
+         p->state == 'T' || p->state == 't' ? " (it is stopped)" : "",
+         p->overwritten && !getenv("SCOPE_CONTROL_DIR")
+             ? " (if it was given a control.dir: SCOPE_CONTROL_DIR=DIR scope doctor PID)"
+             : "");
     if (!p->overwritten && !doctor_sinks(d, conf, p))
         fact(d, FACT_NO, "sink", "none is configured: what is recorded goes nowhere");
 }

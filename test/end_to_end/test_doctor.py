@@ -307,6 +307,23 @@ def test_nginx_is_asked_though_it_has_overwritten_its_environment(tmp_path):
                     shutil.rmtree(control)
 
 
+def test_who_asks_may_name_the_control_directory_that_was_overwritten(tmp_path):
+    overwrite = ("import ctypes; libc = ctypes.CDLL(None); at = ctypes.c_void_p.in_dll(libc, 'environ').value; "
+                 "text = ctypes.c_void_p.from_address(at).value; size = len(open('/proc/self/environ', 'rb').read()); "
+                 "ctypes.memset(text, 0, size); print('.', flush=True); input()")
+    control = tmp_path / "control"
+    control.mkdir(mode=0o700)
+    env = scope_environment(tmp_path / "t.ndjson", {"SCOPE_CONTROL_DIR": str(control)})
+    p = subprocess.Popen([PYTHON, "-c", overwrite], env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        p.stdout.readline()
+        assert doctor(tmp_path, p.pid).has("no", "answer", "SCOPE_CONTROL_DIR=DIR")
+        d = doctor(tmp_path, p.pid, env={"SCOPE_CONTROL_DIR": str(control)})
+        assert d.inside and not d.wrong, d
+    finally:
+        p.communicate(b"\n")
+
+
 # ------------------------------------------------------------------ users and privileges
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
