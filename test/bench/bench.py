@@ -61,7 +61,7 @@ def calls():
            "unix_send_recv": 60000, "tcp_send_recv": 20000, "log_write": 100000, "fwrite": 2000000,
            "fwrite_unbuffered": 300000}
     program = BUILD / "bench" / "calls"
-    rounds = 2 if QUICK else 7
+    rounds = 2 if QUICK else 5
     rows = []
     with tempfile.TemporaryDirectory() as directory:
         configs = configurations(directory)
@@ -136,7 +136,7 @@ def to_ms(text):
 
 
 def nginx(pinned=True):
-    rounds, seconds = (1, 2) if QUICK else (5, 5)
+    rounds, seconds = (1, 2) if QUICK else (4, 4)
     out = []
     for placing, server_cpu, client_cpu in (("client on the other core", "0", "1"), ("client on the same core", "0", "0")):
         with tempfile.TemporaryDirectory() as directory:
@@ -176,7 +176,7 @@ def server_table(title, got):
 
 
 def redis():
-    rounds, n = (1, 50000) if QUICK else (5, 200000)
+    rounds, n = (1, 50000) if QUICK else (4, 200000)
     out = []
     for pipeline in (1, 16):
         got = {}
@@ -202,7 +202,7 @@ def redis():
 def idle():
     """Memory, wake-ups and CPU of a process that sleeps, its threads included."""
     rows = []
-    seconds = 5 if QUICK else 25
+    seconds = 5 if QUICK else 20
     with tempfile.TemporaryDirectory() as directory:
         for name, env in configurations(directory).items():
             with Server(["sleep", "600"], clean_environment(env)) as s:
