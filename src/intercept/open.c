@@ -105,7 +105,10 @@ __attribute__((noinline)) void after_open(struct lane *lane, enum op op, int dir
         int fd = (int)result;
         enum kind kind = (flags & O_TMPFILE) == O_DIRECTORY ? KIND_DIRECTORY
                          : op == OP_SHM_OPEN                ? KIND_MEMORY
-                                                            : kind_of_fd(fd, KIND_FILE);
+                         /* what was made just now is what it was made as: nothing to ask */
+                         : (flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL)
+                             ? KIND_FILE
+                             : kind_of_fd(fd, KIND_FILE);
         set = flags_of_open(flags) | fd_number_flags(fd) | flags_by_name(dirfd, path, flags, kind);
         fd_entry entry = fd_opened(region, fd, kind, set);
         r.fd = fd;
