@@ -115,6 +115,8 @@ static bool tell_mapped(struct doctor *d, const struct process *p)
         return true;
     }
     snprintf(path, sizeof(path), "%s%s", p->root, p->library);
+    if (access(path, F_OK) != 0) /* after a chroot the mapping's name is the one that we see */
+        snprintf(path, sizeof(path), "%s", p->library);
     library_version(path, version, sizeof(version));
     if (!version[0]) {
         fact(d, FACT_NO, "library",
