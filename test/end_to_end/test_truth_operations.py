@@ -226,7 +226,7 @@ def test_every_call_equals_strace(tmp_path):
 
 
 # Exported for something else than an operation on a file or a socket.
-ELSEWHERE = set("""_Exit _Fork _exit abort clone daemon execl execle execlp execv execve execveat execvp execvpe fexecve fork kill
+ELSEWHERE = set("""__fork __vfork __wait __waitpid _Exit _Fork _exit abort clone daemon execl execle execlp execv execve execveat execvp execvpe fexecve fork kill
     posix_spawn posix_spawnp pthread_exit quick_exit raise thrd_create thrd_exit vfork wait wait3 wait4 waitid waitpid
     __res_nquery __res_nquerydomain __res_nsearch __res_query __res_querydomain __res_search getaddrinfo
     gethostbyaddr gethostbyaddr_r gethostbyname gethostbyname2 gethostbyname2_r gethostbyname_r getnameinfo
