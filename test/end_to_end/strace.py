@@ -40,7 +40,7 @@ def completed(lines):
         part = RESUMED.match(rest)
         if part:
             name, begun = waiting.pop(tid, (part.group(1), ""))
-            rest = f"{name}({begun}{part.group(2)}"
+            rest = f"{name}({begun}{' ' if begun.endswith(',') else ''}{part.group(2)}"
         call = CALL.match(rest)
         if not call:
             continue
