@@ -55,26 +55,25 @@ void address_copy(uint8_t *to, uint16_t *to_length, const void *from, uint64_t l
     *to_length = (uint16_t)length;
 }
 
-void address_local(int fd, struct address_pair *pair)
+/* Asks the kernel for one end's address; 0 where it has none, or where nothing may be asked. */
+static uint16_t address_ask(long call, int fd, uint8_t *to)
 {
     uint32_t length = ADDRESS_MAX;
 
-    pair->local_length = 0;
-    if (hook_region->sandboxed)
-        return;
-    if (sys(getsockname, fd, pair->local, &length) == 0 && length >= 2)
-        pair->local_length = (uint16_t)(length < ADDRESS_MAX ? length : ADDRESS_MAX);
+    if (hook_region->sandboxed || sys_call6(call, fd, (long)to, (long)&length, 0, 0, 0) != 0 ||
+        length < 2)
+        return 0;
+    return (uint16_t)(length < ADDRESS_MAX ? length : ADDRESS_MAX);
+}
+
+void address_local(int fd, struct address_pair *pair)
+{
+    pair->local_length = address_ask(SYS_getsockname, fd, pair->local);
 }
 
 void address_peer(int fd, struct address_pair *pair)
 {
-    uint32_t length = ADDRESS_MAX;
-
-    pair->peer_length = 0;
-    if (hook_region->sandboxed)
-        return;
-    if (sys(getpeername, fd, pair->peer, &length) == 0 && length >= 2)
-        pair->peer_length = (uint16_t)(length < ADDRESS_MAX ? length : ADDRESS_MAX);
+    pair->peer_length = address_ask(SYS_getpeername, fd, pair->peer);
 }
 
 static unsigned address_family(const uint8_t *address, unsigned length)

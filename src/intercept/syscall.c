@@ -16,7 +16,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "report/lifecycle.h"
 
 /* One call in progress. */
 struct call {
