@@ -163,9 +163,12 @@ static void put_logs(struct reporter *r, bool final)
             if (!s->queue || !s->logs)
                 continue;
             sink_put(r, s, &batch);
-            /* A burst is larger than a queue: what can go, goes now. */
+            /*
+             * A burst is larger than a queue: what can go, goes now. A sink that takes it gets the
+             * time that it needs, though the turn lasts longer: better than to drop what would go.
+             */
             if (batch.count == LOGS_AT_ONCE)
-                sink_flush(r, s, r->deadline);
+                sink_flush(r, s, r->insist ? r->deadline : now_mono() + FLUSH_TIME);
         }
     }
     arena_reset(r->arena);

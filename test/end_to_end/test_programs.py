@@ -63,7 +63,7 @@ SCRIPTS = {
     "launchers": ["bash", "-c", "setsid -w sh -c 'exit 3'; echo $?; nice -n 5 sh -c nice; env -u HOME sh -c 'echo [$HOME]'; timeout 5 sh -c 'echo in time'; "
                   "setarch -R sh -c 'cat /proc/self/personality'; nohup sh -c 'echo away' 2>/dev/null; flock lock sh -c 'echo locked'; "
                   "prlimit --nofile=50 sh -c 'ulimit -n'; stdbuf -oL echo buffered; setpriv --no-new-privs sh -c 'grep NoNewPrivs /proc/self/status'"],
-    "namespaces": ["bash", "-c", "unshare -Ur id -u; unshare -r -pf --mount-proc sh -c 'echo $$; ls /proc | grep -c ^[0-9]'; unshare -n true; echo $?; unshare -m sh -c 'mount -t tmpfs t /mnt && touch /mnt/x && ls /mnt'"],
+    "namespaces": ["bash", "-c", "unshare -Ur id -u; unshare -r -pf --mount-proc sh -c 'echo $$; ls /proc > list; grep -c ^[0-9] list; rm list'; unshare -n true; echo $?; unshare -m sh -c 'mount -t tmpfs t /mnt && touch /mnt/x && ls /mnt'"],
     "deleted_directory": ["bash", "-c", "mkdir gone; cd gone; rmdir ../gone; basename $(pwd); ls; echo x > y; /bin/pwd >/dev/null; echo $?; cat /etc/hostname | wc -l; echo $?"],
     "heredocs": ["bash", "-c", "cat <<< one; cat <<EOF\ntwo\nEOF\ncat <(echo three); echo four > >(cat > five); wait $!; cat five; coproc { read x; echo got $x; }; echo six >&${COPROC[1]}; cat <&${COPROC[0]}"],
     "big_output": ["bash", "-c", "head -c 3000000 /dev/zero | tr '\\0' x | fold -w 100 | cksum; seq 100000 | cksum"],
