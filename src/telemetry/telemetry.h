@@ -60,7 +60,7 @@ struct telemetry_scope {
     struct text version;
 };
 
-enum metric_type { METRIC_SUM, METRIC_GAUGE, METRIC_HISTOGRAM };
+enum metric_type { METRIC_SUM, METRIC_GAUGE, METRIC_HISTOGRAM, METRIC_EXPONENTIAL };
 enum temporality { TEMPORALITY_DELTA = 1, TEMPORALITY_CUMULATIVE = 2 };
 
 struct histogram {
@@ -74,6 +74,32 @@ struct histogram {
     const double *values; /* all `count` measurements, where every one is known; else NULL */
 };
 
+/*
+ * A histogram whose bounds are the powers of 2^(2^-scale): bucket i of `positive` counts what is
+ * above base^(offset + i) and at most base^(offset + i + 1). What is measured here is never
+ * negative.
+ */
+struct exponential {
+    uint64_t count;
+    double sum;
+    double min, max; /* valid if has_extremes */
+    bool has_extremes;
+    int32_t scale;
+    uint64_t zero_count;
+    int32_t offset;
+    const uint64_t *buckets; /* their sum and zero_count are count */
+    size_t bucket_count;
+};
+
+/* One measurement that stands for others, with the trace that it was made in. */
+struct exemplar {
+    uint64_t time;
+    double value;
+    uint8_t trace_id[16]; /* all zero: none */
+    uint8_t span_id[8];
+    struct attributes filtered; /* attributes that the point does not have */
+};
+
 struct metric_point {
     struct attributes attributes;
     uint64_t start_time; /* of the period; for a gauge 0 */
@@ -83,7 +109,10 @@ struct metric_point {
         int64_t integer;
         double number;
         struct histogram histogram;
+        struct exponential exponential;
     };
+    const struct exemplar *exemplars;
+    size_t exemplar_count;
 };
 
 struct metric {
@@ -126,6 +155,19 @@ struct log_record {
 enum span_kind { SPAN_INTERNAL = 1, SPAN_SERVER, SPAN_CLIENT, SPAN_PRODUCER, SPAN_CONSUMER };
 enum span_status { STATUS_UNSET, STATUS_OK, STATUS_ERROR };
 
+struct span_event {
+    uint64_t time;
+    struct text name;
+    struct attributes attributes;
+};
+
+struct span_link {
+    uint8_t trace_id[16], span_id[8];
+    uint32_t flags;
+    struct text trace_state;
+    struct attributes attributes;
+};
+
 struct span {
     uint8_t trace_id[16], span_id[8], parent_span_id[8]; /* parent all zero: a root */
     uint32_t flags; /* bits 0-7 W3C, 8 the parent's remoteness is known, 9 it is remote */
@@ -134,6 +176,11 @@ struct span {
     enum span_kind kind;
     uint64_t start_time, end_time;
     struct attributes attributes;
+    const struct span_event *events;
+    size_t event_count;
+    const struct span_link *links;
+    size_t link_count;
+    uint32_t dropped_events, dropped_links;
     enum span_status status;
     struct text status_message;
     const struct telemetry_scope *scope;
