@@ -330,7 +330,7 @@ static size_t encode_too_big(const struct batch *batch, const struct conf *c, si
 static void what_is_refused_for_good_is_counted_and_passed_over(void **state)
 {
     (void)state;
-    const struct sink_encoder encoder = {"test", TEMPORALITY_DELTA, encode_too_big};
+    const struct sink_encoder encoder = {.name = "test", .temporality = TEMPORALITY_DELTA, .encode = encode_too_big};
     struct batch b = {0};
     uint16_t port = 0;
     int server = serve(&port, SOCK_DGRAM);
