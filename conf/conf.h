@@ -125,6 +125,7 @@ struct conf {
     char *ndjson_token;               /* ndjson.token: Splunk's, a secret; NULL: none */
 
     struct conf_otlp otlp[OTLP_SIGNALS];      /* otlp.metrics ..., settled */
+    bool otlp_implicit;                       /* no sink was named: it goes to the default endpoint */
     enum histogram_preference otlp_histograms; /* otlp.histograms; auto: explicit */
     uint64_t otlp_request_max;                /* otlp.request_max: bytes before compression (4 MiB) */
     char *user_agent;                         /* otlp.user_agent: put before ours; NULL: nothing */
