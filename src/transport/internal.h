@@ -48,6 +48,8 @@ struct transport {
     unsigned endpoint_count, endpoint; /* 0: not resolved; which one is in use or tried next */
     bool connecting;                   /* a connect is under way on fd */
     uint64_t connect_started;
+
+    struct http_state *http; /* http, https, tls: see http_client.h */
 };
 
 enum { SECOND_NS = 1000000000 };
