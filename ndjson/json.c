@@ -108,6 +108,13 @@ static size_t sequence(const unsigned char *p, const unsigned char *end)
     return 0;
 }
 
+size_t json_sequence(const char *p, const char *end)
+{
+    const unsigned char *at = (const unsigned char *)p;
+
+    return *at < 0x80 ? 1 : sequence(at, (const unsigned char *)end);
+}
+
 bool json_is_utf8(struct text text)
 {
     const unsigned char *p = (const unsigned char *)text.data, *end = p + text.length;
