@@ -4,6 +4,7 @@
 #include "transport/lifeline.h"
 
 #include <linux/futex.h>
+#include <stddef.h>
 
 #include "os/clock.h"
 #include "os/sys.h"
