@@ -47,15 +47,6 @@ enum otlp_protocol { OTLP_PROTOBUF, OTLP_JSON };
 enum otlp_compression { OTLP_GZIP, OTLP_NO_COMPRESSION };
 enum histogram_preference { HISTOGRAMS_AUTO, HISTOGRAMS_EXPLICIT, HISTOGRAMS_EXPONENTIAL };
 enum ndjson_format { NDJSON_FLAT, NDJSON_OTLP, NDJSON_SPLUNK };
-enum exemplar_filter { EXEMPLARS_TRACE_BASED, EXEMPLARS_ALWAYS_ON, EXEMPLARS_ALWAYS_OFF };
-enum sampler {
-    SAMPLER_PARENT_ALWAYS_ON,
-    SAMPLER_ALWAYS_ON,
-    SAMPLER_ALWAYS_OFF,
-    SAMPLER_RATIO,
-    SAMPLER_PARENT_ALWAYS_OFF,
-    SAMPLER_PARENT_RATIO
-};
 enum statsd_format { STATSD_DOGSTATSD, STATSD_PLAIN };
 enum diagnostics_level { DIAGNOSTICS_ERROR, DIAGNOSTICS_WARN, DIAGNOSTICS_INFO, DIAGNOSTICS_DEBUG };
 
@@ -64,6 +55,7 @@ enum diagnostics_level { DIAGNOSTICS_ERROR, DIAGNOSTICS_WARN, DIAGNOSTICS_INFO, 
  * has been filled in where the signal has nothing of its own.
  */
 struct conf_otlp {
+    bool enabled;
     char *to; /* the whole URL, with path; NULL: this signal is not sent */
     enum otlp_protocol protocol;
     enum otlp_compression compression;
@@ -124,6 +116,7 @@ struct conf {
     struct conf_pairs ndjson_headers; /* ndjson.headers: over HTTP */
     char *ndjson_token;               /* ndjson.token: Splunk's, a secret; NULL: none */
 
+    struct conf_otlp otlp_all;                /* otlp.to and so on, as they were said */
     struct conf_otlp otlp[OTLP_SIGNALS];      /* otlp.metrics ..., settled */
     bool otlp_implicit;                       /* no sink was named: it goes to the default endpoint */
     enum histogram_preference otlp_histograms; /* otlp.histograms; auto: explicit */
@@ -132,9 +125,6 @@ struct conf {
 
     uint32_t attribute_count_limit; /* limits.attributes: of a point, record, span (128) */
     uint32_t attribute_value_limit; /* limits.value_length: characters of a text; 0: no limit */
-    enum exemplar_filter exemplars; /* metrics.exemplars */
-    enum sampler sampler;           /* traces.sampler */
-    double sampler_ratio;           /* traces.ratio, 0 to 1 */
 
     char *http_proxy, *https_proxy, *no_proxy; /* proxy.http ..., from HTTP_PROXY ...; NULL: none */
     char *tls_ca_file, *tls_client_cert, *tls_client_key; /* tls.*: for every sink over TLS */

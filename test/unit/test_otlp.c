@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "otlp/json_message.h"
 #include "otlp/logs.pb-c.h"
 #include "otlp/metrics.pb-c.h"
 #include "otlp/otlp.h"
@@ -212,6 +213,26 @@ static void json_keeps_numbers_exact_in_any_locale(void **state)
     json_t *j = json_loadb(text, units[0].length, JSON_REJECT_DUPLICATES, NULL);
     assert_non_null(j);
     json_decref(j);
+}
+
+static void bytes_are_base64(void **state)
+{
+    (void)state;
+    static const char *const expected[] = {"", "AP8=", "AP8B", "AP8B+g=="};
+    static uint8_t data[] = {0, 0xff, 1, 0xfa};
+    char out[100];
+
+    for (size_t i = 1; i < 4; i++) {
+        Otlp__AnyValue value = OTLP__ANY_VALUE__INIT;
+        struct json j = {.data = out, .room = sizeof(out)};
+        char whole[100];
+        value.value_case = OTLP__ANY_VALUE__VALUE_BYTES_VALUE;
+        value.bytes_value = (ProtobufCBinaryData){i + 1, data};
+        json_message(&j, &value.base);
+        snprintf(whole, sizeof(whole), "{\"bytesValue\":\"%s\"}", expected[i]);
+        assert_int_equal(j.length, strlen(whole));
+        assert_memory_equal(out, whole, j.length);
+    }
 }
 
 /* ------------------------------------------------------------------ text */
@@ -464,6 +485,7 @@ int main(void)
         cmocka_unit_test_setup(an_event_without_a_body_has_none, fresh),
         cmocka_unit_test_setup(nothing_makes_no_request, fresh),
         cmocka_unit_test_setup(json_keeps_numbers_exact_in_any_locale, fresh),
+        cmocka_unit_test(bytes_are_base64),
         cmocka_unit_test_setup(text_that_is_not_utf8_is_escaped, fresh),
         cmocka_unit_test_setup(limits_hold_and_are_counted, fresh),
         cmocka_unit_test_setup(a_resource_has_no_limits, fresh),
