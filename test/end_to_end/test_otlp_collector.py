@@ -237,7 +237,8 @@ def test_jsonl_files(tmp_path):
         env = both_environment(collector, tmp_path / "app.jsonl", {"SCOPE_NDJSON_FORMAT": "otlp", "PYTHONIOENCODING": "utf-8"})
         assert bare(["/usr/bin/python3", "-c", PYTHON], env=env).status == 0
     assert not (tmp_path / "app.jsonl").exists()
-    assert files["metrics"].exists() and files["logs"].exists() and not files["traces"].exists()
+    assert files["metrics"].exists() and files["logs"].exists()
+    assert not files["traces"].exists() or files["traces"].read_bytes() == b"", "nothing makes spans yet"
     for name in ("metrics", "logs"):
         assert decode_lines(files[name], name)
     with Collector(from_files, lines={name: files[name] for name in ("metrics", "logs")}) as reader:
@@ -272,6 +273,9 @@ def test_statsd(connects, tmp_path):
         told, made = of(received, name + ".sum"), sum(p["value"]["sum"] for p in recording.metrics(name))
         assert told == pytest.approx(made, rel=1e-6), name
     assert of(recording, "scope.socket.connect.duration") == connects
-    assert of(received, "scope.socket.connect.duration") == connects, collector.complaints()
+    assert of(received, "scope.socket.connect.duration.count") == connects
+    # This receiver knows nothing of DogStatsD's packed values (a:1:2|d) and leaves such lines out: docs/sinks.md.
+    packed = of(received, "scope.socket.connect.duration")
+    assert packed == connects if connects == 1 else packed < connects
     assert all(p["type"] == "exponentialHistogram" for p in received.metrics("scope.socket.connect.duration"))
     assert not collector.complaints()
