@@ -51,19 +51,19 @@ enum statsd_format { STATSD_DOGSTATSD, STATSD_PLAIN };
 enum diagnostics_level { DIAGNOSTICS_ERROR, DIAGNOSTICS_WARN, DIAGNOSTICS_INFO, DIAGNOSTICS_DEBUG };
 
 /*
- * OTLP/HTTP, one signal. After conf_load each of conf.otlp is complete: what is said for all signals
- * has been filled in where the signal has nothing of its own.
+ * OTLP/HTTP, one signal. After conf_load each of conf.otlp is complete: what is said for all
+ * signals has been filled in where the signal has nothing of its own.
  */
 struct conf_otlp {
     bool enabled;
     char *to; /* the whole URL, with path; NULL: this signal is not sent */
     enum otlp_protocol protocol;
     enum otlp_compression compression;
-    struct conf_pairs headers;  /* values are secrets: never shown */
-    uint64_t timeout;           /* ns: of one batch, with its retries (10 s); 0: no limit */
-    uint64_t interval;          /* ns between two exports: metrics 60 s, logs 1 s, traces 5 s */
-    uint32_t batch;             /* records or spans of one request at most (512) */
-    uint32_t queue;             /* records or spans that wait at most (2048); memory.queue bounds too */
+    struct conf_pairs headers; /* values are secrets: never shown */
+    uint64_t timeout;          /* ns: of one batch, with its retries (10 s); 0: no limit */
+    uint64_t interval;         /* ns between two exports: metrics 60 s, logs 1 s, traces 5 s */
+    uint32_t batch;            /* records or spans of one request at most (512) */
+    uint32_t queue; /* records or spans that wait at most (2048); memory.queue bounds too */
     char *ca_file, *client_cert, *client_key; /* PEM; NULL: none */
 };
 enum { OTLP_METRICS, OTLP_LOGS, OTLP_TRACES, OTLP_SIGNALS }; /* as enum signal of telemetry.h */
@@ -116,12 +116,12 @@ struct conf {
     struct conf_pairs ndjson_headers; /* ndjson.headers: over HTTP */
     char *ndjson_token;               /* ndjson.token: Splunk's, a secret; NULL: none */
 
-    struct conf_otlp otlp_all;                /* otlp.to and so on, as they were said */
-    struct conf_otlp otlp[OTLP_SIGNALS];      /* otlp.metrics ..., settled */
-    bool otlp_implicit;                       /* no sink was named: it goes to the default endpoint */
+    struct conf_otlp otlp_all;           /* otlp.to and so on, as they were said */
+    struct conf_otlp otlp[OTLP_SIGNALS]; /* otlp.metrics ..., settled */
+    bool otlp_implicit;                  /* no sink was named: it goes to the default endpoint */
     enum histogram_preference otlp_histograms; /* otlp.histograms; auto: explicit */
-    uint64_t otlp_request_max;                /* otlp.request_max: bytes before compression (4 MiB) */
-    char *user_agent;                         /* otlp.user_agent: put before ours; NULL: nothing */
+    uint64_t otlp_request_max; /* otlp.request_max: bytes before compression (4 MiB) */
+    char *user_agent;          /* otlp.user_agent: put before ours; NULL: nothing */
 
     uint32_t attribute_count_limit; /* limits.attributes: of a point, record, span (128) */
     uint32_t attribute_value_limit; /* limits.value_length: characters of a text; 0: no limit */

@@ -147,8 +147,8 @@ struct loaded {
     struct conf conf;
     struct pool pool;
     struct origin *pair_origins[PAIRS_LISTS]; /* one for each pair of each list */
-    struct origin *origins; /* one for each option; NULL: all are defaults */
-    char first[2304];       /* where the pool begins: room for what the defaults need */
+    struct origin *origins;                   /* one for each option; NULL: all are defaults */
+    char first[2304]; /* where the pool begins: room for what the defaults need */
 };
 
 struct loader {

@@ -262,7 +262,9 @@ static void take_exporter(struct loader *l, const char *signal, const struct nod
 {
     static const struct {
         const char *member, *option;
-    } members[] = {{"endpoint", "to"},     {"compression", "compression"}, {"timeout", "timeout"},
+    } members[] = {{"endpoint", "to"},
+                   {"compression", "compression"},
+                   {"timeout", "timeout"},
                    {"headers_list", "headers"}};
     static const struct {
         const char *member, *option;

@@ -1,6 +1,6 @@
 /*
- * OTLP's endpoints: what each signal takes from the general options, the sink that is there when none
- * was named, and what the usual variables say of proxies and certificates.
+ * OTLP's endpoints: what each signal takes from the general options, the sink that is there when
+ * none was named, and what the usual variables say of proxies and certificates.
  */
 #include "conf/internal.h"
 
@@ -25,8 +25,8 @@ static char *signal_url(struct loader *l, const char *base, const char *signal)
     bool slash = length && base[length - 1] == '/';
     /* A unix socket without a path: the path begins behind a colon. */
     bool bare = strncmp(base, "http+unix://", 12) == 0 && !strchr(base + 12, ':');
-    int n = snprintf(url, sizeof(url), "%s%s%sv1/%s", base, bare ? ":" : "", slash && !bare ? "" : "/",
-                     signal);
+    int n = snprintf(url, sizeof(url), "%s%s%sv1/%s", base, bare ? ":" : "",
+                     slash && !bare ? "" : "/", signal);
     return n > 0 && (size_t)n < sizeof(url) ? pool_copy(&l->to->pool, url, (size_t)n) : NULL;
 }
 
@@ -93,7 +93,8 @@ static char *variable(struct loader *l, const char *const *names)
 static void settle_ways(struct loader *l)
 {
     static const char *const http[] = {"http_proxy", "all_proxy", "ALL_PROXY", NULL};
-    static const char *const https[] = {"https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", NULL};
+    static const char *const https[] = {"https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY",
+                                        NULL};
     static const char *const none[] = {"no_proxy", "NO_PROXY", NULL};
     static const char *const certificates[] = {"SSL_CERT_FILE", NULL};
     struct conf *conf = &l->to->conf;
@@ -123,8 +124,8 @@ void otlp_settle(struct loader *l)
         any = any || conf->otlp[i].to;
     if (!any) {
         /* `otlp.to: off` names no sink, and is no wish for the implicit one. */
-        conf->otlp_implicit = !named && !l->input->privileged &&
-                              !was_set(l, option_find(0, "otlp.to"));
+        conf->otlp_implicit =
+            !named && !l->input->privileged && !was_set(l, option_find(0, "otlp.to"));
         base = conf->otlp_implicit ? DEFAULT_ENDPOINT : NULL;
     }
     if (base || any) {

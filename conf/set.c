@@ -54,7 +54,8 @@ static void wrong(struct loader *l, const struct option *o, const struct node *n
     char allowed[256];
     option_allowed(o, allowed, sizeof(allowed));
     /* What may hold a password is not repeated. */
-    bool hide = o->secret || (o->type == OPTION_URL && strchr(n->kind == NODE_SCALAR ? n->text : "", '@'));
+    bool hide =
+        o->secret || (o->type == OPTION_URL && strchr(n->kind == NODE_SCALAR ? n->text : "", '@'));
     if (n->kind == NODE_SCALAR)
         loader_trouble(l, s->name, n->line, n->column, "%s: \"%.60s\" %s; allowed: %s", o->key,
                        hide ? "***" : n->text, what, allowed);
@@ -312,8 +313,11 @@ void conf_set_pair(struct loader *l, const struct option *o, const char *key, co
         loader_trouble(l, s->name, n->line, n->column,
                        "%s: \"%.60s\" %s; allowed: NAME=VALUE, the name up to %d bytes, the value "
                        "up to %d",
-                       o->key, key[0] ? key : o->secret ? "***" : value, key[0] ? "is too long" : "has no name",
-                       NAME_MAX_BYTES, TEXT_MAX);
+                       o->key,
+                       key[0]      ? key
+                       : o->secret ? "***"
+                                   : value,
+                       key[0] ? "is too long" : "has no name", NAME_MAX_BYTES, TEXT_MAX);
         return;
     }
     if (s->dry)

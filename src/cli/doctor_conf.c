@@ -117,7 +117,8 @@ unsigned doctor_sinks(struct doctor *d, const struct conf *conf, const struct pr
     unsigned n = sink_facts(d, "ndjson", conf->ndjson_to, from) +
                  sink_facts(d, "statsd", conf->statsd_to, from);
 
-    for (unsigned i = 0; i < OTLP_SIGNALS; i++)
+    /* A command that is yet to be run need not have the implicit sink: scope run records. */
+    for (unsigned i = 0; i < OTLP_SIGNALS && (from || !conf->otlp_implicit); i++)
         n += sink_facts(d, names[i], conf->otlp[i].to, from);
     return n;
 }

@@ -100,7 +100,10 @@ static bool convert(const struct histogram *h, struct arena *arena, struct expon
     if (!placed)
         return false;
     size_t n = place(h, placed);
-    struct exponential e = {.count = h->count, .sum = h->sum, .min = h->min, .max = h->max,
+    struct exponential e = {.count = h->count,
+                            .sum = h->sum,
+                            .min = h->min,
+                            .max = h->max,
                             .has_extremes = h->has_extremes};
     for (size_t i = 0; i < n; i++) {
         if (placed[i].value <= 0) {

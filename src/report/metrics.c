@@ -116,9 +116,10 @@ static const struct instrument instruments[METRIC_IDS] = {
     [METRIC_PROCESSED_POINTS] =
         COUNTER(scope_self, "scope.processor.metric_data_point.processed", "{data_point}",
                 "Metric data points that were done with before they were sent"),
-    [METRIC_PROCESSED_LOGS] = COUNTER(scope_self, "otel.sdk.processor.log.processed", "{log_record}",
-                                      "The number of log records for which the processing has "
-                                      "finished, either successful or failed."),
+    [METRIC_PROCESSED_LOGS] =
+        COUNTER(scope_self, "otel.sdk.processor.log.processed", "{log_record}",
+                "The number of log records for which the processing has "
+                "finished, either successful or failed."),
     [METRIC_PROCESSED_SPANS] = COUNTER(scope_self, "otel.sdk.processor.span.processed", "{span}",
                                        "The number of spans for which the processing has finished, "
                                        "either successful or failed."),
@@ -453,8 +454,8 @@ uint64_t fold_dropped(const struct fold *f, enum drop cause)
            (cause == DROP_CARDINALITY ? f->series.overflowed : 0);
 }
 
-size_t fold_metrics(struct fold *f, unsigned reader, enum temporality temporality,
-                    bool exponential, struct arena *arena, struct batch *batch)
+size_t fold_metrics(struct fold *f, unsigned reader, enum temporality temporality, bool exponential,
+                    struct arena *arena, struct batch *batch)
 {
     const struct metric *metrics = NULL;
     counters(f);

@@ -29,7 +29,7 @@ enum {
 struct unit {
     struct unit *next;
     size_t items;
-    uint64_t tried; /* when first, CLOCK_MONOTONIC ns; 0: not yet */
+    uint64_t tried;    /* when first, CLOCK_MONOTONIC ns; 0: not yet */
     size_t at, length; /* what is left of data: at to length */
     size_t room;       /* of data */
     char data[];
@@ -152,8 +152,8 @@ static bool append(struct queue *q, const char *data, size_t length, size_t item
 {
     struct unit *u = q->last;
 
-    if (!u || q->encoder->whole || q->failures || u->at || u->tried || u->room - u->length < length ||
-        u->length + length > q->pack || q->bytes + length > q->room)
+    if (!u || q->encoder->whole || q->failures || u->at || u->tried ||
+        u->room - u->length < length || u->length + length > q->pack || q->bytes + length > q->room)
         return false;
     memcpy(u->data + u->length, data, length);
     u->length += length;
@@ -343,7 +343,8 @@ static void trim(struct queue *q, size_t taken)
 
 static void set_reason(struct queue *q, int status, const char *message)
 {
-    snprintf(q->reason, sizeof(q->reason), "HTTP %d%s%.160s", status, *message ? ": " : "", message);
+    snprintf(q->reason, sizeof(q->reason), "HTTP %d%s%.160s", status, *message ? ": " : "",
+             message);
 }
 
 /* What a server made of the first unit. 0: done with, -EAGAIN: again later. */

@@ -28,10 +28,10 @@ struct reporter {
     struct arena *arena;
     struct sinks sinks;
     uint64_t next_logs; /* CLOCK_MONOTONIC ns */
-    uint64_t deadline;                /* of the turn under way */
-    unsigned taken;                   /* records since log records were last collected */
+    uint64_t deadline;  /* of the turn under way */
+    unsigned taken;     /* records since log records were last collected */
     bool insist;
-    uint32_t notes; /* 1 << enum note, for each that was met */
+    uint32_t notes;      /* 1 << enum note, for each that was met */
     size_t told_waiting; /* what the last final pass said was left */
 };
 
@@ -216,7 +216,8 @@ uint64_t reporter_pass(struct reporter *r, unsigned flags, uint64_t deadline, si
     size_t waiting = sinks_waiting(&r->sinks);
     /* Nobody is left to export this count: where troubles are told, it is told. */
     if (final && waiting && waiting != r->told_waiting)
-        diagnostics(DIAGNOSTICS_WARN, "%zu items still wait for a sink at the end: exit_bound", waiting);
+        diagnostics(DIAGNOSTICS_WARN, "%zu items still wait for a sink at the end: exit_bound",
+                    waiting);
     r->told_waiting = final ? waiting : 0;
     if (rest)
         *rest = waiting;

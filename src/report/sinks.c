@@ -21,9 +21,9 @@ struct plan {
     const struct sink_encoder *encoder;
     const char *to;
     unsigned signals;
-    const struct conf_otlp *otlp;      /* NULL: another sink */
-    const struct conf_pairs *headers;  /* NULL: none */
-    const char *authorization;         /* a whole value, NULL: none */
+    const struct conf_otlp *otlp;     /* NULL: another sink */
+    const struct conf_pairs *headers; /* NULL: none */
+    const char *authorization;        /* a whole value, NULL: none */
 };
 
 /* ------------------------------------------------------------------ what a transport is told */
@@ -36,8 +36,8 @@ static bool fill_headers(struct sink *s, const struct plan *plan, struct http_op
     if (!s->headers)
         return false;
     for (size_t i = 0; i < count; i++)
-        s->headers[i] = (struct transport_header){plan->headers->items[i].key,
-                                                  plan->headers->items[i].value};
+        s->headers[i] =
+            (struct transport_header){plan->headers->items[i].key, plan->headers->items[i].value};
     if (plan->authorization)
         s->headers[count++] = (struct transport_header){"Authorization", plan->authorization};
     http->headers = s->headers;
@@ -65,8 +65,8 @@ static bool fill_http(struct sink *s, const struct plan *plan, const struct conf
     bool https = !strncmp(plan->to, "https:", 6);
 
     *http = (struct http_options){
-        .content_type = o && o->protocol == OTLP_PROTOBUF ? "application/x-protobuf"
-                                                          : "application/json",
+        .content_type =
+            o && o->protocol == OTLP_PROTOBUF ? "application/x-protobuf" : "application/json",
         .ca_file = o && o->ca_file ? o->ca_file : conf->tls_ca_file,
         .client_cert = o && o->client_cert ? o->client_cert : conf->tls_client_cert,
         .client_key = o && o->client_key ? o->client_key : conf->tls_client_key,
@@ -80,7 +80,8 @@ static bool fill_http(struct sink *s, const struct plan *plan, const struct conf
     return s->texts[0] && fill_headers(s, plan, http);
 }
 
-/* ------------------------------------------------------------------ what becomes of what is sent */
+/* ------------------------------------------------------------------ what becomes of what is sent
+ */
 
 static void done(void *context, uint64_t items, const char *error)
 {
@@ -150,7 +151,7 @@ static void sink_open(struct sink *s, const struct plan *plan, const struct repo
         .exponential = plan->otlp && conf->otlp_histograms == HISTOGRAMS_EXPONENTIAL,
         .is_otlp = plan->otlp != NULL,
         .fold = fold,
-        .told = plan->signals == 1u << SIGNAL_METRICS ? SIGNAL_METRICS
+        .told = plan->signals == 1u << SIGNAL_METRICS  ? SIGNAL_METRICS
                 : plan->signals == 1u << SIGNAL_TRACES ? SIGNAL_TRACES
                                                        : SIGNAL_LOGS,
     };
@@ -192,7 +193,9 @@ static struct sink *open_ndjson(struct sink *s, const struct reporter_options *r
                                 struct fold *fold, uint64_t now)
 {
     const struct conf *conf = ro->conf;
-    struct plan plan = {.encoder = &ndjson_encoder, .to = conf->ndjson_to, .signals = ALL_SIGNALS,
+    struct plan plan = {.encoder = &ndjson_encoder,
+                        .to = conf->ndjson_to,
+                        .signals = ALL_SIGNALS,
                         .headers = &conf->ndjson_headers};
     char *token = NULL;
     struct address address;
@@ -238,13 +241,16 @@ void sinks_open(struct sinks *sinks, const struct reporter_options *ro, struct f
     *sinks = (struct sinks){.logs_interval = UINT64_MAX};
     struct sink *s = open_ndjson(sinks->all, ro, fold, now);
     sink_open(s++,
-              &(struct plan){.encoder = &statsd_encoder, .to = conf->statsd_to,
+              &(struct plan){.encoder = &statsd_encoder,
+                             .to = conf->statsd_to,
                              .signals = 1u << SIGNAL_METRICS},
               ro, fold, now);
     for (unsigned i = 0; i < OTLP_SIGNALS; i++)
         sink_open(s++,
-                  &(struct plan){.encoder = &otlp_encoder, .to = conf->otlp[i].to,
-                                 .signals = 1u << i, .otlp = &conf->otlp[i],
+                  &(struct plan){.encoder = &otlp_encoder,
+                                 .to = conf->otlp[i].to,
+                                 .signals = 1u << i,
+                                 .otlp = &conf->otlp[i],
                                  .headers = &conf->otlp[i].headers},
                   ro, fold, now);
     for (unsigned i = 0; i < SINKS_MAX; i++) {
@@ -256,7 +262,8 @@ void sinks_open(struct sinks *sinks, const struct reporter_options *ro, struct f
     }
     _Static_assert((int)SINKS_MAX == (int)STATUS_SINKS, "a place for each sink");
     _Static_assert((int)OTLP_METRICS == (int)SIGNAL_METRICS && (int)OTLP_LOGS == (int)SIGNAL_LOGS &&
-                       (int)OTLP_TRACES == (int)SIGNAL_TRACES, "one order");
+                       (int)OTLP_TRACES == (int)SIGNAL_TRACES,
+                   "one order");
     if (sinks->logs_interval == UINT64_MAX)
         sinks->logs_interval = conf->events_interval;
     /* Who wants lines less often than they are collected lets them gather. */

@@ -27,9 +27,9 @@ struct sink {
     uint64_t next_flush;   /* CLOCK_MONOTONIC ns; lines wait until then, or until `batch` wait */
     uint64_t next_metrics; /* CLOCK_MONOTONIC ns */
     size_t batch;
-    bool away; /* diagnostics were told */
+    bool away;         /* diagnostics were told */
     struct fold *fold; /* is told what became of what was sent */
-    enum signal told; /* of a queue that carries one signal: which */
+    enum signal told;  /* of a queue that carries one signal: which */
     struct transport_header *headers;
     char *texts[2]; /* header values and a user agent that were put together here */
 };

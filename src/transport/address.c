@@ -13,9 +13,15 @@ static const struct {
     const char *prefix;
     enum address_type type;
 } schemes[] = {
-    {"file://", ADDRESS_FILE}, {"tcp://", ADDRESS_TCP},           {"udp://", ADDRESS_UDP},
-    {"unix://", ADDRESS_UNIX}, {"unixgram://", ADDRESS_UNIXGRAM}, {"tls://", ADDRESS_TLS},
-    {"http://", ADDRESS_HTTP}, {"https://", ADDRESS_HTTPS},       {"http+unix://", ADDRESS_HTTP_UNIX},
+    {"file://", ADDRESS_FILE},
+    {"tcp://", ADDRESS_TCP},
+    {"udp://", ADDRESS_UDP},
+    {"unix://", ADDRESS_UNIX},
+    {"unixgram://", ADDRESS_UNIXGRAM},
+    {"tls://", ADDRESS_TLS},
+    {"http://", ADDRESS_HTTP},
+    {"https://", ADDRESS_HTTPS},
+    {"http+unix://", ADDRESS_HTTP_UNIX},
 };
 
 static int hex(char c)
@@ -185,7 +191,8 @@ static const char *parse(const char *url, struct address *a)
         return parse_path(url + length, a);
     }
     if (strstr(url, "://"))
-        return "is of an unknown kind; file, tcp, tls, udp, unix, unixgram, http, https and http+unix "
+        return "is of an unknown kind; file, tcp, tls, udp, unix, unixgram, http, https and "
+               "http+unix "
                "URLs, stdout, stderr and plain paths are known";
     a->type = ADDRESS_FILE;
     if (!copy_path(url, false, a->path, sizeof(a->path)))

@@ -31,10 +31,10 @@ struct http {
     CURLM *multi;
     CURL *easy;
     struct curl_slist *headers, *resolve;
-    int offered;     /* the socket that curl may take next; -1: none */
-    int connection;  /* the socket that it has; -1: none */
+    int offered;    /* the socket that curl may take next; -1: none */
+    int connection; /* the socket that it has; -1: none */
     bool under_way, kept, stream;
-    bool proxy;      /* what the connection leads to */
+    bool proxy; /* what the connection leads to */
 
     char *packed; /* the request's body, compressed */
     /* the reply */
@@ -45,7 +45,8 @@ struct http {
     char error[CURL_ERROR_SIZE];
 };
 
-/* ------------------------------------------------------------------ memory: --wrap sends it here */
+/* ------------------------------------------------------------------ memory: --wrap sends it here
+ */
 
 void *__wrap_malloc(size_t size);
 void *__wrap_calloc(size_t count, size_t size);
@@ -196,8 +197,10 @@ static const char *find_ca(void)
 {
     /* Debian, Alpine and most others; Red Hat; SUSE; an old Red Hat; Alpine's link. */
     static const char *const places[] = {
-        "/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt",
-        "/etc/ssl/ca-bundle.pem",             "/etc/pki/tls/cacert.pem",
+        "/etc/ssl/certs/ca-certificates.crt",
+        "/etc/pki/tls/certs/ca-bundle.crt",
+        "/etc/ssl/ca-bundle.pem",
+        "/etc/pki/tls/cacert.pem",
         "/etc/ssl/cert.pem",
     };
 
@@ -227,7 +230,8 @@ static bool add_header(struct http *h, const char *name, const char *value)
 static bool set_headers(struct http *h, bool packed)
 {
     const struct http_options *o = h->options;
-    bool good = add_header(h, "Content-Type", o->content_type ? o->content_type : "application/json");
+    bool good =
+        add_header(h, "Content-Type", o->content_type ? o->content_type : "application/json");
 
     good = good && (!packed || add_header(h, "Content-Encoding", "gzip"));
     if (good && h->headers) { /* never "Expect: 100-continue" */
@@ -301,7 +305,8 @@ static void set_exchange(struct http *h)
     CURL *e = h->easy;
 
     curl_easy_setopt(e, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
-    curl_easy_setopt(e, CURLOPT_USERAGENT, h->options->user_agent ? h->options->user_agent : "scope");
+    curl_easy_setopt(e, CURLOPT_USERAGENT,
+                     h->options->user_agent ? h->options->user_agent : "scope");
     curl_easy_setopt(e, CURLOPT_ACCEPT_ENCODING, "gzip");
     curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, take_body);
     curl_easy_setopt(e, CURLOPT_WRITEDATA, h);
@@ -433,8 +438,7 @@ static int http_start(struct http *h, int fd, bool proxy, const void *body, size
     curl_easy_setopt(h->easy, CURLOPT_PROXY, proxy ? h->options->proxy : "");
     curl_easy_setopt(h->easy, CURLOPT_HTTPHEADER, h->headers);
     curl_easy_setopt(h->easy, CURLOPT_POST, 1L);
-    curl_easy_setopt(h->easy, CURLOPT_POSTFIELDSIZE_LARGE,
-                     (curl_off_t)(packed ? packed : length));
+    curl_easy_setopt(h->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)(packed ? packed : length));
     curl_easy_setopt(h->easy, CURLOPT_POSTFIELDS, packed ? h->packed : body);
     int r = begin(h, fd);
     if (r < 0)

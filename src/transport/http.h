@@ -26,9 +26,9 @@ struct http_host {
 struct http; /* one place to send to: its connection, and the request under way on it */
 
 struct http_result {
-    struct reply reply;           /* valid until the next call */
-    const char *retry_after;      /* the header's value, "" if there was none */
-    const char *error;            /* of -EIO and -ESTALE: in words */
+    struct reply reply;      /* valid until the next call */
+    const char *retry_after; /* the header's value, "" if there was none */
+    const char *error;       /* of -EIO and -ESTALE: in words */
 };
 
 /* What has to happen before the next step is of use. */

@@ -42,9 +42,9 @@ static void make_url(struct http_state *s, const struct address *a)
     if (a->type == ADDRESS_HTTP_UNIX)
         snprintf(s->url, sizeof(s->url), "http://localhost%s", a->target);
     else
-        snprintf(s->url, sizeof(s->url), "%s://%s%s%s:%s%s", a->type == ADDRESS_HTTP ? "http" : "https",
-                 v6 ? "[" : "", a->host, v6 ? "]" : "", a->port,
-                 a->type == ADDRESS_TLS ? "/" : a->target);
+        snprintf(s->url, sizeof(s->url), "%s://%s%s%s:%s%s",
+                 a->type == ADDRESS_HTTP ? "http" : "https", v6 ? "[" : "", a->host, v6 ? "]" : "",
+                 a->port, a->type == ADDRESS_TLS ? "/" : a->target);
     /* Servers expect their name without the port that goes without saying. */
     char *port = strstr(s->url + 8, a->type == ADDRESS_HTTP ? ":80/" : ":443/");
     if (a->type == ADDRESS_HTTP_UNIX || !port || !is_http(&(struct transport){.address = *a}))
@@ -228,7 +228,8 @@ static int get_connection(struct transport *t, uint64_t deadline, bool fresh, in
     return r;
 }
 
-static int begin(struct transport *t, const void *data, size_t length, uint64_t deadline, bool fresh)
+static int begin(struct transport *t, const void *data, size_t length, uint64_t deadline,
+                 bool fresh)
 {
     struct http_state *s = t->http;
     int fd, r = get_connection(t, deadline, fresh, &fd);

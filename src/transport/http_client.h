@@ -1,6 +1,6 @@
 /*
- * http_client: what src/transport keeps for HTTP and TLS: connecting, the library, the request under
- * way. For src/transport alone.
+ * http_client: what src/transport keeps for HTTP and TLS: connecting, the library, the request
+ * under way. For src/transport alone.
  */
 #ifndef SCOPE_TRANSPORT_HTTP_CLIENT_H
 #define SCOPE_TRANSPORT_HTTP_CLIENT_H

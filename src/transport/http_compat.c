@@ -19,13 +19,13 @@
 #endif
 
 /* int NAME(parameters), passed on as it is to NAME's oldest version. */
-#define PASS_ON(name, parameters, arguments)                   \
-    int old_##name parameters;                                 \
-    int __wrap_##name parameters;                              \
-    __asm__(".symver old_" #name "," #name "@" OLDEST);        \
-    int __wrap_##name parameters                               \
-    {                                                          \
-        return old_##name arguments;                           \
+#define PASS_ON(name, parameters, arguments)            \
+    int old_##name parameters;                          \
+    int __wrap_##name parameters;                       \
+    __asm__(".symver old_" #name "," #name "@" OLDEST); \
+    int __wrap_##name parameters                        \
+    {                                                   \
+        return old_##name arguments;                    \
     }
 
 PASS_ON(pthread_once, (pthread_once_t * once, void (*work)(void)), (once, work))

@@ -17,6 +17,21 @@ struct transport_loader transport_loader;
 
 #define LIBRARY_NAME "libscope-http.so"
 
+static uintptr_t hex_number(const char **p)
+{
+    uintptr_t n = 0;
+
+    for (;; (*p)++) {
+        char c = **p;
+        if (c >= '0' && c <= '9')
+            n = n << 4 | (uintptr_t)(c - '0');
+        else if (c >= 'a' && c <= 'f')
+            n = n << 4 | (uintptr_t)(c - 'a' + 10);
+        else
+            return n;
+    }
+}
+
 /* The path of the file that is mapped where `address` is. False: not to be found out. */
 static bool mapped_path(uintptr_t address, char *out, size_t size)
 {
@@ -25,16 +40,16 @@ static bool mapped_path(uintptr_t address, char *out, size_t size)
     bool found = false;
     long n, fd = sys(openat, AT_FDCWD, "/proc/self/maps", O_RDONLY | O_CLOEXEC);
 
-    while (fd >= 0 && !found &&
-           (n = sys(read, fd, room + used, sizeof(room) - 1 - used)) > 0) {
+    while (fd >= 0 && !found && (n = sys(read, fd, room + used, sizeof(room) - 1 - used)) > 0) {
         used += (size_t)n;
         room[used] = '\0';
         char *line = room, *end;
         for (; !found && (end = strchr(line, '\n')); line = end + 1) {
-            char *dash;
+            const char *at = line;
             *end = '\0';
-            uintptr_t from = strtoull(line, &dash, 16);
-            uintptr_t to = *dash == '-' ? strtoull(dash + 1, NULL, 16) : 0;
+            uintptr_t from = hex_number(&at);
+            at += *at == '-';
+            uintptr_t to = hex_number(&at);
             const char *path = strchr(line, '/');
             found = address >= from && address < to && path && strlen(path) < size;
             if (found)

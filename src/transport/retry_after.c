@@ -125,7 +125,8 @@ uint64_t retry_after_parse(const char *value, uint64_t now)
     if (!parse_date(value, &d, year_now) || d.day < 1 || d.day > 31 || d.hour > 23 ||
         d.minute > 59 || d.second > 60 || d.year < 1970)
         return 0;
-    int64_t then = days_of(d.year, d.month, d.day) * 86400 + d.hour * 3600 + d.minute * 60 + d.second;
+    int64_t then =
+        days_of(d.year, d.month, d.day) * 86400 + d.hour * 3600 + d.minute * 60 + d.second;
     int64_t left = then - (int64_t)(now / SECOND);
     return left > 0 ? (uint64_t)left * SECOND : 0;
 }
