@@ -111,6 +111,8 @@ struct conf {
     enum statsd_format statsd_format; /* statsd.format: dogstatsd, plain */
     char *statsd_prefix;              /* statsd.prefix, "" */
     struct conf_list statsd_tags;     /* statsd.tags: which resource attributes become tags */
+    char *statsd_entity;              /* statsd.entity_id, from DD_ENTITY_ID; NULL: none */
+    char *statsd_external;            /* statsd.external_data, from DD_EXTERNAL_ENV; NULL: none */
 
     enum ndjson_format ndjson_format; /* ndjson.format: flat, otlp, splunk */
     struct conf_pairs ndjson_headers; /* ndjson.headers: over HTTP */

@@ -108,6 +108,21 @@ static void settle_ways(struct loader *l)
         conf->tls_ca_file = variable(l, certificates);
 }
 
+/* What Datadog's own clients read, where Datadog's format is sent. */
+static void settle_origin(struct loader *l)
+{
+    static const char *const entity[] = {"DD_ENTITY_ID", NULL};
+    static const char *const external[] = {"DD_EXTERNAL_ENV", NULL};
+    struct conf *conf = &l->to->conf;
+
+    if (!conf->statsd_to || conf->statsd_format != STATSD_DOGSTATSD || l->input->privileged)
+        return;
+    if (!conf->statsd_entity)
+        conf->statsd_entity = variable(l, entity);
+    if (!conf->statsd_external)
+        conf->statsd_external = variable(l, external);
+}
+
 static bool over_http(const char *to)
 {
     return to && (strncmp(to, "http", 4) == 0 || strncmp(to, "tls:", 4) == 0);
@@ -128,6 +143,7 @@ void otlp_settle(struct loader *l)
             !named && !l->input->privileged && !was_set(l, option_find(0, "otlp.to"));
         base = conf->otlp_implicit ? DEFAULT_ENDPOINT : NULL;
     }
+    settle_origin(l);
     if (base || any) {
         for (unsigned i = 0; i < OTLP_SIGNALS; i++)
             settle_signal(l, i, base);

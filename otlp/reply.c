@@ -6,9 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "ndjson/json.h"
+#include "ndjson/reply.h"
 #include "otlp/reply.pb-c.h"
-#include "otlp/reply_json.h"
 
 enum { MEMORY_MAX = 256 * 1024 }; /* a reply that needs more to be read is none of ours */
 
@@ -66,46 +65,12 @@ static bool reply_protobuf(struct text text, bool status, struct reply_said *sai
     return true;
 }
 
-/* ------------------------------------------------------------------ the message */
-
-/*
- * The server's words on one line: what cannot be printed becomes a space (control characters) or a
- * question mark (what is not UTF-8), spaces at the ends go, and a character is never divided.
- */
-static void print(struct verdict *verdict, const char *data, size_t length)
-{
-    const char *p = data, *end = data + length;
-    size_t n = 0, size;
-
-    for (; p < end; p += size) {
-        unsigned char c = (unsigned char)*p;
-        size = json_sequence(p, end);
-        bool control =
-            c < 0x20 || c == 0x7f || (size == 2 && c == 0xc2 && (unsigned char)p[1] < 0xa0);
-        /* U+2028 and U+2029 end lines too; U+202A to U+202E turn the text around. */
-        bool turning = size == 3 && c == 0xe2 && (unsigned char)p[1] == 0x80 &&
-                       (unsigned char)p[2] >= 0xa8 && (unsigned char)p[2] <= 0xae;
-        const char *from = size == 0 ? "?" : control || turning ? " " : p;
-        size_t wide = from == p ? size : 1;
-        size = size ? size : 1;
-        if (*from == ' ' && (n == 0 || verdict->message[n - 1] == ' '))
-            continue;
-        if (n + wide >= sizeof(verdict->message))
-            break;
-        memcpy(verdict->message + n, from, wide);
-        n += wide;
-    }
-    while (n && verdict->message[n - 1] == ' ')
-        n--;
-    verdict->message[n] = '\0';
-}
+/* ------------------------------------------------------------------ verdicts */
 
 static void say(struct verdict *verdict, const char *words)
 {
-    print(verdict, words, strlen(words));
+    reply_print(verdict, words, strlen(words));
 }
-
-/* ------------------------------------------------------------------ verdicts */
 
 enum format { FORMAT_PROTOBUF, FORMAT_JSON, FORMAT_PLAIN, FORMAT_OTHER };
 
@@ -183,5 +148,5 @@ void otlp_judge(const struct reply *reply, struct verdict *verdict)
     }
     if (taken && said.rejected > 0)
         verdict->rejected = (uint64_t)said.rejected;
-    print(verdict, said.message, said.length);
+    reply_print(verdict, said.message, said.length);
 }

@@ -11,7 +11,7 @@
 #include "otlp/logs.pb-c.h"
 #include "otlp/metrics.pb-c.h"
 #include "otlp/otlp.h"
-#include "otlp/reply_json.h"
+#include "ndjson/reply.h"
 #include "otlp/trace.pb-c.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

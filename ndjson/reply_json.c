@@ -1,7 +1,7 @@
 /*
- * A scanner of JSON for the few members that a collector's reply may have.
+ * A scanner of JSON for the few members that a server's reply may have.
  */
-#include "otlp/reply_json.h"
+#include "ndjson/reply.h"
 
 #include <string.h>
 
@@ -184,7 +184,7 @@ static int64_t digits(const char *p, size_t length)
 }
 
 /* A count, which protobuf's JSON writes as a string and many as a number. */
-static bool count(struct scan *s)
+static bool count(struct scan *s, int64_t *out)
 {
     char text[24];
     struct string string_ = {text, 0, sizeof(text)};
@@ -192,13 +192,13 @@ static bool count(struct scan *s)
     if (peek(s) == '"') {
         if (!string(s, &string_))
             return false;
-        s->said->rejected = digits(text, string_.length);
+        *out = digits(text, string_.length);
         return true;
     }
     const char *start = s->at;
     if (!value(s))
         return false;
-    s->said->rejected = digits(start, (size_t)(s->at - start));
+    *out = digits(start, (size_t)(s->at - start));
     return true;
 }
 
@@ -273,7 +273,7 @@ static bool of_partial_success(struct scan *s, const struct string *name)
     if (is_name(name, "rejectedSpans", "rejected_spans") ||
         is_name(name, "rejectedDataPoints", "rejected_data_points") ||
         is_name(name, "rejectedLogRecords", "rejected_log_records"))
-        return count(s);
+        return count(s, &s->said->rejected);
     if (is_name(name, "errorMessage", "error_message"))
         return message(s);
     return value(s);
@@ -288,12 +288,33 @@ static bool of_reply(struct scan *s, const struct string *name)
     return value(s);
 }
 
-bool reply_json(struct text text, bool status, struct reply_said *said)
+static bool of_text(struct scan *s, const struct string *name)
+{
+    if (is_name(name, "code", "code"))
+        return count(s, &s->said->code);
+    if (is_name(name, "text", "message") || is_name(name, "error", "error"))
+        return message(s);
+    return value(s);
+}
+
+static bool whole(struct text text, bool status, struct reply_said *said,
+                  bool (*member)(struct scan *s, const struct string *name))
 {
     struct scan s = {.at = text.data, .end = text.data + text.length, .status = status};
 
     said->rejected = 0;
+    said->code = -1;
     said->length = 0;
     s.said = said;
-    return text.length && object(&s, of_reply) && peek(&s) == '\0' && s.at == s.end;
+    return text.length && object(&s, member) && peek(&s) == '\0' && s.at == s.end;
+}
+
+bool reply_json(struct text text, bool status, struct reply_said *said)
+{
+    return whole(text, status, said, of_reply);
+}
+
+bool reply_json_text(struct text text, struct reply_said *said)
+{
+    return whole(text, false, said, of_text);
 }
