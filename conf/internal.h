@@ -49,7 +49,7 @@ enum default_list { LIST_NONE, LIST_LEFT_ALONE, LIST_LOG_FILES, LIST_STATSD_TAGS
 
 struct option {
     char key[32];
-    char otel[56];
+    char otel[64];
     char names[32];   /* of a choice, '|' between them */
     char example[24]; /* for scope.yml where the default is empty */
     uint64_t number, low,

@@ -65,6 +65,18 @@ static double middle(const struct histogram *h, size_t b)
     return low < high ? square_root(low * high) : high;
 }
 
+/* Takes one measurement out of placed[at] and puts it where it is known to have been. */
+static void move_one(struct placed *placed, size_t *n, size_t at, double value)
+{
+    if (placed[at].count == 1) {
+        placed[at].value = value;
+        return;
+    }
+    placed[at].count--;
+    placed[(*n)++] = (struct placed){value, 1};
+}
+
+/* Room for bound_count + 3, or for count where every value is known. */
 static size_t place(const struct histogram *h, struct placed *out)
 {
     size_t n = 0;
@@ -77,6 +89,12 @@ static size_t place(const struct histogram *h, struct placed *out)
     for (size_t b = 0; b <= h->bound_count; b++)
         if (h->buckets[b])
             out[n++] = (struct placed){middle(h, b), h->buckets[b]};
+    /* The smallest and the largest are known. */
+    size_t last = n - 1;
+    if (n && h->has_extremes && h->count > 1)
+        move_one(out, &n, last, h->max);
+    if (n && h->has_extremes)
+        move_one(out, &n, 0, h->min);
     return n;
 }
 
@@ -93,7 +111,7 @@ static int choose_scale(double low, double high, bool exact)
 
 static bool convert(const struct histogram *h, struct arena *arena, struct exponential *out)
 {
-    size_t room = h->values ? (size_t)h->count : h->bound_count + 1;
+    size_t room = h->values ? (size_t)h->count : h->bound_count + 3;
     struct placed *placed = arena_take(arena, (room ? room : 1) * sizeof(*placed));
     double low = 0, high = 0;
 

@@ -4,8 +4,8 @@
  * The lanes count durations in buckets whose bounds lie a factor of 2 or 2.5 apart. Count, sum and
  * extremes carry over exactly. Where every measurement is known, each goes into its own bucket at
  * the finest scale that the size limit allows. Where only buckets are known, scale 0 (powers of
- * two) says no more than is known: a bucket's measurements go where its geometric middle lies,
- * those at the ends where the extremes are. Pure.
+ * two) says no more than is known: a bucket's measurements go where its geometric middle lies, but
+ * for the smallest and the largest of all, which are known. Pure.
  */
 #ifndef SCOPE_REPORT_EXPONENTIAL_H
 #define SCOPE_REPORT_EXPONENTIAL_H

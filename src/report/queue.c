@@ -320,10 +320,24 @@ static void back_off(struct queue *q, uint64_t asked)
     q->next_try = now_mono() + delay;
 }
 
-/* The unit's time is over, retries included: it is given up. */
-static bool gives_up(const struct queue *q, const struct unit *u)
+/* When the first unit is given up, retries included; UINT64_MAX: never. */
+static uint64_t gives_up_at(const struct queue *q)
 {
-    return q->options.limit && now_mono() - u->tried >= q->options.limit;
+    const struct unit *u = q->first;
+
+    return u && u->tried && q->options.limit ? u->tried + q->options.limit : UINT64_MAX;
+}
+
+/* What has been tried for as long as it may be is dropped. */
+static void give_up(struct queue *q)
+{
+    while (now_mono() >= gives_up_at(q)) {
+        if (q->look)
+            snprintf(q->reason, sizeof(q->reason), "no answer in time");
+        q->look = 0;
+        settle(q, q->first->items, "timeout");
+        pop(q);
+    }
 }
 
 /* The front of the first unit was taken as whole lines: what is left is sent alone. */
@@ -406,8 +420,6 @@ static int try_first(struct queue *q, uint64_t deadline)
 /* It is not done with: later, or never. */
 static void not_yet(struct queue *q, int r)
 {
-    struct unit *u = q->first;
-
     if (r == -EINPROGRESS) {
         q->look = q->look ? q->look * 2 : LOOK_FIRST;
         if (q->look > LOOK_MOST)
@@ -422,21 +434,16 @@ static void not_yet(struct queue *q, int r)
             trim(q, transport_partial(q->transport));
         back_off(q, asked);
     }
-    if (!gives_up(q, u))
-        return;
-    if (r == -EINPROGRESS)
-        snprintf(q->reason, sizeof(q->reason), "no answer in time");
-    q->look = 0;
-    settle(q, u->items, "timeout");
-    pop(q);
 }
 
 bool queue_flush(struct queue *q, uint64_t deadline, bool insist, uint64_t *failed)
 {
+    give_up(q);
     while (q->first && (insist || now_mono() >= q->next_try)) {
         int r = try_first(q, deadline);
         if (r != 0) {
             not_yet(q, r);
+            give_up(q);
             break;
         }
         q->look = 0;
@@ -465,7 +472,9 @@ bool queue_is_light(const struct queue *q)
 
 uint64_t queue_due(const struct queue *q)
 {
-    return q->first ? q->next_try : UINT64_MAX;
+    uint64_t end = gives_up_at(q);
+
+    return !q->first ? UINT64_MAX : q->next_try < end ? q->next_try : end;
 }
 
 size_t queue_items(const struct queue *q)

@@ -12,7 +12,6 @@
 
 enum {
     LOGS_AT_ONCE = 256,         /* records of one batch */
-    RECORDS_BETWEEN_LOGS = 512, /* what the fold may hold ready, whatever a burst brings */
     ARENA_LIMIT = 16 << 20,
     LINE_BUDGET = 4096, /* bytes of log data that capture may copy for each line that may pass */
 };
@@ -154,7 +153,7 @@ static void take_record(void *context, const struct record *record, const uint8_
     if (record->type == RECORD_NOTE && record->a < 32)
         r->notes |= 1u << record->a;
     fold_record(r->fold, record, payload, tid);
-    if (++r->taken >= RECORDS_BETWEEN_LOGS)
+    if (++r->taken >= r->sinks.gather)
         put_logs(r, false);
 }
 

@@ -9,6 +9,7 @@
 
 #include "report/diagnostics.h"
 
+enum { BURST = 512 }; /* records */
 enum { ALL_SIGNALS = 1u << SIGNAL_METRICS | 1u << SIGNAL_LOGS | 1u << SIGNAL_TRACES };
 
 static const uint64_t ATTEMPT = 10000000000u; /* ns: one request, where a batch may take any time */
@@ -238,7 +239,7 @@ void sinks_open(struct sinks *sinks, const struct reporter_options *ro, struct f
     const struct conf *conf = ro->conf;
     unsigned readers = 0;
 
-    *sinks = (struct sinks){.logs_interval = UINT64_MAX};
+    *sinks = (struct sinks){.logs_interval = UINT64_MAX, .gather = BURST};
     struct sink *s = open_ndjson(sinks->all, ro, fold, now);
     sink_open(s++,
               &(struct plan){.encoder = &statsd_encoder,
@@ -259,6 +260,8 @@ void sinks_open(struct sinks *sinks, const struct reporter_options *ro, struct f
             one->reader = readers++;
         if (sink_takes(one, SIGNAL_LOGS) && one->logs_interval < sinks->logs_interval)
             sinks->logs_interval = one->logs_interval;
+        if (sink_takes(one, SIGNAL_LOGS) && one->batch < sinks->gather)
+            sinks->gather = one->batch;
     }
     _Static_assert((int)SINKS_MAX == (int)STATUS_SINKS, "a place for each sink");
     _Static_assert((int)OTLP_METRICS == (int)SIGNAL_METRICS && (int)OTLP_LOGS == (int)SIGNAL_LOGS &&

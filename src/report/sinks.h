@@ -37,6 +37,7 @@ struct sink {
 struct sinks {
     struct sink all[SINKS_MAX];
     uint64_t logs_interval; /* ns: the shortest of those that take logs */
+    size_t gather; /* records that the fold may hold ready: a burst, or the smallest batch */
 };
 
 /*

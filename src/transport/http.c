@@ -266,11 +266,16 @@ static bool set_resolve(struct http *h, const char *url)
 
     if (!at)
         return false;
+    const char *port = at - url == 5 ? ":443" : ":80"; /* https, http */
     at += 3;
     end = at + strcspn(at, "/");
-    if (*at == '[' || (size_t)(end - at) > sizeof(entry) - 16)
+    const char *user = memrchr(at, '@', (size_t)(end - at)); /* of a proxy */
+    at = user ? user + 1 : at;
+    if (*at == '[' || (size_t)(end - at) > sizeof(entry) - 24)
         return true;
-    snprintf(entry, sizeof(entry), "%.*s:127.0.0.1", (int)(end - at), at);
+    if (memchr(at, ':', (size_t)(end - at)))
+        port = "";
+    snprintf(entry, sizeof(entry), "%.*s%s:127.0.0.1", (int)(end - at), at, port);
     struct curl_slist *list = curl_slist_append(h->resolve, entry);
     if (!list)
         return false;
@@ -336,7 +341,7 @@ static void http_close(struct http *h)
     free(h);
 }
 
-static struct http *http_open(const char *url, const struct http_options *options)
+static struct http *http_open(const char *url, bool local, const struct http_options *options)
 {
     struct http *h = calloc(1, sizeof(*h));
 
@@ -351,6 +356,9 @@ static struct http *http_open(const char *url, const struct http_options *option
         http_close(h);
         return NULL;
     }
+    /* The name is not used either: it tells curl what kind of socket it will get. */
+    if (local)
+        curl_easy_setopt(h->easy, CURLOPT_UNIX_SOCKET_PATH, "/");
     curl_multi_setopt(h->multi, CURLMOPT_MAXCONNECTS, 1L);
     set_exchange(h);
     return h;
