@@ -8,7 +8,7 @@ set(HTTP_WRAPPED malloc calloc realloc free strdup strndup)
 set(HTTP_SOURCES src/transport/http.c)
 if(SCOPE_CURL STREQUAL "static")
     list(APPEND HTTP_SOURCES src/transport/http_compat.c)
-    list(APPEND HTTP_WRAPPED stat lstat fstat dlopen dlsym dlclose dlerror dladdr pthread_once pthread_rwlock_init
+    list(APPEND HTTP_WRAPPED connect stat lstat fstat dlopen dlsym dlclose dlerror dladdr pthread_once pthread_rwlock_init
          pthread_rwlock_destroy pthread_rwlock_rdlock pthread_rwlock_wrlock pthread_rwlock_unlock pthread_key_create
          pthread_key_delete pthread_setspecific pthread_getspecific)
 endif()

@@ -341,7 +341,7 @@ static void http_close(struct http *h)
     free(h);
 }
 
-static struct http *http_open(const char *url, bool local, const struct http_options *options)
+static struct http *http_open(const char *url, const struct http_options *options)
 {
     struct http *h = calloc(1, sizeof(*h));
 
@@ -356,9 +356,6 @@ static struct http *http_open(const char *url, bool local, const struct http_opt
         http_close(h);
         return NULL;
     }
-    /* The name is not used either: it tells curl what kind of socket it will get. */
-    if (local)
-        curl_easy_setopt(h->easy, CURLOPT_UNIX_SOCKET_PATH, "/");
     curl_multi_setopt(h->multi, CURLMOPT_MAXCONNECTS, 1L);
     set_exchange(h);
     return h;

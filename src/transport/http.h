@@ -40,11 +40,8 @@ struct http_wait {
 
 struct http_library {
     uint32_t version;
-    /*
-     * url: as the request has it. local: the sockets will be unix ones. options' texts must outlive
-     * it. NULL: no memory.
-     */
-    struct http *(*open)(const char *url, bool local, const struct http_options *options);
+    /* url: as the request has it. options' texts must outlive it. NULL: no memory. */
+    struct http *(*open)(const char *url, const struct http_options *options);
     void (*close)(struct http *h);
     /* There is a connection from before that may serve the next request. */
     bool (*is_connected)(const struct http *h);

@@ -207,7 +207,7 @@ static int get_library(struct transport *t)
     if (!s->library)
         s->library = http_library(&error);
     if (s->library)
-        s->http = s->library->open(s->url, t->address.type == ADDRESS_HTTP_UNIX, &s->options);
+        s->http = s->library->open(s->url, &s->options);
     lifeline_end();
     return s->http ? 0 : away(t, error);
 }
