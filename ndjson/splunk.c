@@ -434,7 +434,7 @@ static size_t splunk_encode(const struct batch *batch, const struct conf *conf, 
                     .batch = batch,
                     .resource = batch->resource ? &batch->resource->attributes : &nothing,
                     .group_max = unit_max < SMALL_UNIT ? 1 : GROUP_MAX};
-    size_t items = jsonl_count(batch);
+    size_t items = batch_items(batch);
     bool metrics = batch->signal == SIGNAL_METRICS;
 
     h.host = find(h.resource, "host.name", (struct text){NULL, 0});
