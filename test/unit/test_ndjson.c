@@ -8,12 +8,9 @@
 #include <locale.h>
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "ndjson/json.h"
-#include "report/sink.h"
 
 static const struct telemetry_scope file_scope = {TEXT("scope.file"), TEXT("2.0.0")};
 
@@ -22,15 +19,6 @@ static const struct telemetry_scope file_scope = {TEXT("scope.file"), TEXT("2.0.
 static size_t encode(const struct batch *batch, const struct conf *conf, size_t unit_max)
 {
     return encode_with(&ndjson_encoder, batch, conf, unit_max);
-}
-
-static size_t lines(void)
-{
-    size_t n = 0;
-
-    for (size_t i = 0; i < got.length; i++)
-        n += got.data[i] == '\n';
-    return n;
 }
 
 /* The line at p, parsed. */

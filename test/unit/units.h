@@ -48,6 +48,16 @@ static size_t encode_with(const struct sink_encoder *encoder, const struct batch
     return encoder->encode(batch, conf ? conf : &none, unit_max, collect, NULL);
 }
 
+/* How many lines came. */
+static inline size_t lines(void)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < got.length; i++)
+        n += got.data[i] == '\n';
+    return n;
+}
+
 static struct attribute text_attribute(const char *key, const char *value)
 {
     struct attribute a = {.key = text_of(key), .type = VALUE_TEXT};
