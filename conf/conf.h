@@ -68,6 +68,15 @@ struct conf_otlp {
 };
 enum { OTLP_METRICS, OTLP_LOGS, OTLP_TRACES, OTLP_SIGNALS }; /* as enum signal of telemetry.h */
 
+enum preset {
+    PRESET_NONE,
+    PRESET_COLLECTOR,
+    PRESET_NEWRELIC,
+    PRESET_DATADOG,
+    PRESET_SPLUNK,
+    PRESET_GRAFANA
+};
+
 /* A family of events: on or off, and which. Regular expressions (PCRE2), unanchored. */
 struct conf_events {
     bool enabled;
@@ -76,8 +85,9 @@ struct conf_events {
 };
 
 struct conf {
-    bool enabled; /* enabled */
-    bool follow;  /* processes.follow: children of exec carry the library on */
+    bool enabled;       /* enabled */
+    enum preset preset; /* preset */
+    bool follow;        /* processes.follow: children of exec carry the library on */
 
     struct conf_match *include, *exclude; /* processes.include, processes.exclude */
     size_t include_count, exclude_count;

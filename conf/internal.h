@@ -50,7 +50,7 @@ enum default_list { LIST_NONE, LIST_LEFT_ALONE, LIST_LOG_FILES, LIST_STATSD_TAGS
 struct option {
     char key[32];
     char otel[64];
-    char names[32];   /* of a choice, '|' between them */
+    char names[48];   /* of a choice, '|' between them */
     char example[24]; /* for scope.yml where the default is empty */
     uint64_t number, low,
         high; /* default and range; of lists: enum default_list, and bytes at most in high, 0 any */
@@ -211,6 +211,8 @@ bool user_name(uint32_t uid, char *out, size_t size);
 const char *environment_get(const struct loader *l, const char *name, size_t length);
 void environment_otel(struct loader *l); /* and OTEL_CONFIG_FILE (otel.c) */
 void environment_scope(struct loader *l);
+/* What the preset says, wherever nothing else is said. (preset.c) */
+void preset_apply(struct loader *l);
 /* Fills in what each signal takes from the general OTLP options; the implicit sink. (otlp.c) */
 void otlp_settle(struct loader *l);
 void environment_sets(struct loader *l);

@@ -145,6 +145,7 @@ struct conf *loader_end(struct loader *l)
 {
     bool failed = l->to->pool.failed || l->scratch.failed;
     if (!failed) {
+        preset_apply(l);
         settle_service_name(l);
         otlp_settle(l);
         failed = l->to->pool.failed;

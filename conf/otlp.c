@@ -50,8 +50,12 @@ static void inherit(struct loader *l, struct conf_otlp *o, const char *signal)
             memcpy((char *)o + members[i].offset,
                    (const char *)&l->to->conf.otlp_all + members[i].offset, members[i].size);
     }
-    if (!o->headers.count)
-        o->headers = l->to->conf.otlp_all.headers;
+    if (o->headers.count)
+        return;
+    snprintf(key, sizeof(key), "otlp.%s.headers", signal);
+    o->headers = l->to->conf.otlp_all.headers;
+    l->to->pair_origins[pairs_list(option_find(0, key))] =
+        l->to->pair_origins[pairs_list(option_find(0, "otlp.headers"))];
 }
 
 static void settle_signal(struct loader *l, unsigned signal, const char *base)

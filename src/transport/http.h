@@ -14,7 +14,11 @@
 #include "report/sink.h"
 #include "transport/transport.h"
 
-enum { HTTP_LIBRARY_VERSION = 1, HTTP_REPLY_MAX = 4 << 20 };
+enum { HTTP_REPLY_MAX = 4 << 20 };
+/* Both sides must have been built from one contract: its number, and the sizes of what they share.
+ */
+#define HTTP_LIBRARY_VERSION \
+    (1u << 24 | (uint32_t)sizeof(struct http_options) << 12 | (uint32_t)sizeof(struct http_library))
 
 struct http_host {
     void *(*alloc)(size_t size);

@@ -90,7 +90,7 @@ static void troubles(void **state)
          "f:8:5: a rule must say something; allowed: a glob on the executable, or executable, "
          "argument, user\n"},
         {"metrcs: {enabled: off}",
-         "f:1:1: unknown key \"metrcs\"; did you mean metrics?; allowed here: enabled, processes, "
+         "f:1:1: unknown key \"metrcs\"; did you mean metrics?; allowed here: enabled, preset, processes, "
          "resource, tags, metrics, events, logs, ndjson, otlp, tls, proxy, limits, statsd, memory, exit, control, "
          "diagnostics, custom\n"},
         {"metrics:\n  intervall: 1s\n",
