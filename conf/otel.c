@@ -146,10 +146,10 @@ static void otel_name(struct loader *l, const struct option *o, const char *text
 static void otel_exporter(struct loader *l, const struct option *o, const char *text,
                           const struct source *s)
 {
-    if (value_same(text, "otlp") || value_same(text, "none") || value_same(text, "console"))
+    /* Not console: the program's standard output is its own. `ndjson.to: stdout` is our way to say it. */
+    if (value_same(text, "otlp") || value_same(text, "none"))
         conf_set_text(l, o, value_same(text, "otlp") ? "true" : "false", s);
-    /* The program's standard output is its own: ndjson.to: stdout says so in our words. */
-    if (!value_same(text, "otlp") && !value_same(text, "none"))
+    else
         loader_trouble(l, s->name, line_of(l), column_of(l),
                        "\"%.60s\" is not used; allowed: otlp, none", text);
 }

@@ -283,7 +283,7 @@ static void write_histogram(struct jsonl *l, const void *what)
     }
     dimensions(h, &e->point->attributes);
     uint64_t below = 0;
-    for (size_t i = 0; explicit && g->buckets && i <= g->bound_count; i++) {
+    for (size_t i = 0; explicit && g->count && g->buckets && i <= g->bound_count; i++) {
         below += g->buckets[i];
         bucket_line(h, e, i, below);
     }
