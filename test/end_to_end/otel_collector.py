@@ -7,7 +7,6 @@
 What it receives it writes as OTLP's JSON lines, one file a signal, in the order in which it came.
 """
 import pathlib
-import re
 import signal
 import socket
 import subprocess
@@ -90,19 +89,13 @@ class Collector:
         try:
             wait_port(self.port, self.process, timeout=60)
             end = time.monotonic() + 30
-            while not self.is_ready():
+            while self.statsd_port and not listens_udp(self.statsd_port):
                 assert time.monotonic() < end and self.process.poll() is None
                 time.sleep(0.02)
         except BaseException as error:
             self.kill()
             raise AssertionError(f"the Collector did not start: {self.log.read_text()}") from error
         return self
-
-    def is_ready(self):
-        # It listens before it handles signals: told to stop in between it would lose what it has.
-        status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
-        caught = int(re.search(r"^SigCgt:\s*([0-9a-f]+)", status, re.M).group(1), 16)
-        return caught >> (signal.SIGTERM - 1) & 1 and (not self.statsd_port or listens_udp(self.statsd_port))
 
     def stop(self):
         """As an operator would; what it has taken is then in its files."""
