@@ -98,7 +98,7 @@ static void troubles(void **state)
          "enabled, interval, temporality, cardinality_limit, file, socket, name, process\n"},
         {"statsd: {line_max: 1}",
          "f:1:10: unknown key \"statsd.line_max\"; did you mean logs.line_max?; allowed here: to, "
-         "format, prefix, tags\n"},
+         "format, prefix, tags, entity_id, external_data\n"},
         {"exit: {zzzzzzzz: 1}", "f:1:8: unknown key \"exit.zzzzzzzz\"; allowed here: bound\n"},
         {"logs: {rate: 1}\nlogs: {rate: 2}", "f:2:1: logs stands here twice, the first is used\n"},
         {"logs: {rate: 1, rate: 2}", "f:1:17: logs.rate stands here twice, the first is used\n"},
