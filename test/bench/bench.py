@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Measures what the library costs, beside the same program without it, interleaved, as ratios.
 
-    test/bench/bench.py [--quick] [calls] [start] [nginx] [redis] [memory] [idle] [--write]
+    test/bench/bench.py [--quick] [calls] [start] [otlp] [nginx] [redis] [memory] [idle] [--write]
 
 With --write the table goes into docs/performance.md. Every figure is a median with its spread over
 rounds in which the configurations take turns; noise of the machine falls on all of them alike.
@@ -125,6 +125,35 @@ server {{ listen 127.0.0.1:{port}; root {d}; }} }}
 """
 
 
+def otlp():
+    """Short processes that export over OTLP to a real Collector, and to where nobody listens; and the encoder alone."""
+    from otel_collector import Collector
+    rounds, each = (2, 40) if QUICK else (5, 200)
+    ours = {"LD_PRELOAD": str(LIBRARY), "SCOPE_CONFIG": "/dev/null"}
+    with tempfile.TemporaryDirectory() as directory, Collector(directory) as collector:
+        file = {**ours, "SCOPE_NDJSON_TO": f"file://{directory}/telemetry.ndjson"}
+        configs = {"bare": {}, "NDJSON to a file": file, "OTLP, nobody listens": {**ours, "SCOPE_OTLP_TO": f"http://127.0.0.1:{free_port()}"},
+                   "OTLP to a Collector": {**ours, "SCOPE_OTLP_TO": collector.url}}
+        cost = {name: [] for name in configs}
+        for _ in range(rounds):
+            for name, env in configs.items():
+                environment = clean_environment(env)
+                begun = time.perf_counter()
+                for _ in range(each):
+                    os.waitpid(os.posix_spawn("/bin/true", ["true"], environment), 0)
+                cost[name].append((time.perf_counter() - begun) / each * 1e3)
+                wipe(directory)
+        exits = sum(1 for line in collector.read().lines if line.get("name") == "scope.process.exit")
+        assert exits == rounds * each, f"{exits} of {rounds * each} processes were delivered"
+    bare = statistics.median(cost["bare"])
+    rows = [[name, spread(values), f"+{statistics.median(values) - bare:.3f}", f"x{statistics.median(values) / bare:.2f}"]
+            for name, values in cost.items()]
+    first = table(f"/bin/true from start to exit, ms ({rounds} rounds of {each}; each of {rounds * each} processes was delivered to the Collector)",
+                  ["configuration", "ms", "added", "ratio"], rows)
+    made = subprocess.run([BUILD / "bench" / "otlp_bench"], capture_output=True, text=True, check=True).stdout
+    return first + "\n### The encoder alone, ten attributes of twenty characters an item (test/bench/otlp_bench)\n\n```\n" + made + "```\n"
+
+
 def cpu_seconds(pid):
     fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
@@ -236,7 +265,7 @@ def machine():
 
 def main():
     global QUICK
-    parts = {"calls": calls, "start": start, "nginx": nginx, "redis": redis, "idle": idle}
+    parts = {"calls": calls, "start": start, "otlp": otlp, "nginx": nginx, "redis": redis, "idle": idle}
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("parts", nargs="*", choices=[*parts, []])
     parser.add_argument("--quick", action="store_true", help="one or two rounds: does it run")
