@@ -84,6 +84,22 @@ def calls():
                  ["call", "bare", "metrics", "metrics and events", "everything"], rows)
 
 
+def short_lives(env, count):
+    """Milliseconds from /bin/true's start to its exit, the mean of `count`."""
+    environment = clean_environment(env)
+    begun = time.perf_counter()
+    for _ in range(count):
+        os.waitpid(os.posix_spawn("/bin/true", ["true"], environment), 0)
+    return (time.perf_counter() - begun) / count * 1e3
+
+
+def added(cost):
+    """Rows of what each configuration costs beside the bare one."""
+    bare = statistics.median(cost["bare"])
+    return [[name, spread(values), f"+{statistics.median(values) - bare:.3f}", f"x{statistics.median(values) / bare:.2f}"]
+            for name, values in cost.items()]
+
+
 def start():
     """Process start to exit, /bin/true, by posix_spawn and wait."""
     rounds, each = (3, 60) if QUICK else (9, 200)
@@ -99,21 +115,14 @@ def start():
         cost = {name: [] for name in configs}
         for _ in range(rounds):
             for name, env in configs.items():
-                environment = clean_environment(env)
-                begun = time.perf_counter()
-                for _ in range(each):
-                    os.waitpid(os.posix_spawn("/bin/true", ["true"], environment), 0)
-                cost[name].append((time.perf_counter() - begun) / each * 1e3)
+                cost[name].append(short_lives(env, each))
                 if name == "all":
                     with open(f"{directory}/telemetry.ndjson") as file:
                         exits = sum('"scope.process.exit"' in l for l in file)
                     assert exits == each, f"{exits} of {each} processes were delivered"
                 wipe(directory)
-    bare = statistics.median(cost["bare"])
-    rows = [[name, spread(values), f"+{statistics.median(values) - bare:.3f}", f"x{statistics.median(values) / bare:.2f}"]
-            for name, values in cost.items()]
     return table(f"/bin/true from start to exit, ms ({rounds} rounds of {each}; every process's exit was in the file)",
-                 ["configuration", "ms", "added", "ratio"], rows)
+                 ["configuration", "ms", "added", "ratio"], added(cost))
 
 
 NGINX = """
@@ -137,19 +146,12 @@ def otlp():
         cost = {name: [] for name in configs}
         for _ in range(rounds):
             for name, env in configs.items():
-                environment = clean_environment(env)
-                begun = time.perf_counter()
-                for _ in range(each):
-                    os.waitpid(os.posix_spawn("/bin/true", ["true"], environment), 0)
-                cost[name].append((time.perf_counter() - begun) / each * 1e3)
+                cost[name].append(short_lives(env, each))
                 wipe(directory)
         exits = sum(1 for line in collector.read().lines if line.get("name") == "scope.process.exit")
         assert exits == rounds * each, f"{exits} of {rounds * each} processes were delivered"
-    bare = statistics.median(cost["bare"])
-    rows = [[name, spread(values), f"+{statistics.median(values) - bare:.3f}", f"x{statistics.median(values) / bare:.2f}"]
-            for name, values in cost.items()]
     first = table(f"/bin/true from start to exit, ms ({rounds} rounds of {each}; each of {rounds * each} processes was delivered to the Collector)",
-                  ["configuration", "ms", "added", "ratio"], rows)
+                  ["configuration", "ms", "added", "ratio"], added(cost))
     made = subprocess.run([BUILD / "bench" / "otlp_bench"], capture_output=True, text=True, check=True).stdout
     return first + "\n### The encoder alone, ten attributes of twenty characters an item (test/bench/otlp_bench)\n\n```\n" + made + "```\n"
 
