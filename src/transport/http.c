@@ -24,7 +24,8 @@ static const uint64_t MILLISECOND = 1000000u;
 static const uint64_t WAIT_MOST = 1000000000u, WAIT_BLIND = 5000000u; /* ns */
 
 /* The host's: set before anything else is called. */
-static struct http_host host;
+struct http_host http_host;
+#define host http_host
 
 struct http {
     const struct http_options *options;

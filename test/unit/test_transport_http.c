@@ -505,10 +505,16 @@ static void a_library_at_work_is_not_used_in_the_child(void **state)
     server_end(s);
 }
 
+static void *libc_function(const char *name)
+{
+    return dlsym(RTLD_DEFAULT, name);
+}
+
 int main(void)
 {
     transport_loader.open = dlopen;
     transport_loader.symbol = dlsym;
+    transport_loader.libc = libc_function;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nobody_there_does_not_load_the_library),
         cmocka_unit_test(a_request_is_as_asked_for),
