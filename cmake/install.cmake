@@ -1,6 +1,6 @@
 # Lays the build out as a distribution would, and packs it: cmake --install, cpack.
 if(TARGET scope_preload)
-    install(TARGETS scope_preload LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+    install(TARGETS scope_preload scope_http LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
     install(TARGETS scope RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
     # The library reads /etc/scope/scope.yml and no other place of the system, so that is where it goes
     # for /usr and /usr/local; a private prefix keeps a copy to look at. Known only when installing

@@ -47,34 +47,35 @@ enum otlp_protocol { OTLP_PROTOBUF, OTLP_JSON };
 enum otlp_compression { OTLP_GZIP, OTLP_NO_COMPRESSION };
 enum histogram_preference { HISTOGRAMS_AUTO, HISTOGRAMS_EXPLICIT, HISTOGRAMS_EXPONENTIAL };
 enum ndjson_format { NDJSON_FLAT, NDJSON_OTLP, NDJSON_SPLUNK };
-enum exemplar_filter { EXEMPLARS_TRACE_BASED, EXEMPLARS_ALWAYS_ON, EXEMPLARS_ALWAYS_OFF };
-enum sampler {
-    SAMPLER_PARENT_ALWAYS_ON,
-    SAMPLER_ALWAYS_ON,
-    SAMPLER_ALWAYS_OFF,
-    SAMPLER_RATIO,
-    SAMPLER_PARENT_ALWAYS_OFF,
-    SAMPLER_PARENT_RATIO
-};
 enum statsd_format { STATSD_DOGSTATSD, STATSD_PLAIN };
 enum diagnostics_level { DIAGNOSTICS_ERROR, DIAGNOSTICS_WARN, DIAGNOSTICS_INFO, DIAGNOSTICS_DEBUG };
 
 /*
- * OTLP/HTTP, one signal. After conf_load each of conf.otlp is complete: what is said for all signals
- * has been filled in where the signal has nothing of its own.
+ * OTLP/HTTP, one signal. After conf_load each of conf.otlp is complete: what is said for all
+ * signals has been filled in where the signal has nothing of its own.
  */
 struct conf_otlp {
+    bool enabled;
     char *to; /* the whole URL, with path; NULL: this signal is not sent */
     enum otlp_protocol protocol;
     enum otlp_compression compression;
-    struct conf_pairs headers;  /* values are secrets: never shown */
-    uint64_t timeout;           /* ns: of one batch, with its retries (10 s); 0: no limit */
-    uint64_t interval;          /* ns between two exports: metrics 60 s, logs 1 s, traces 5 s */
-    uint32_t batch;             /* records or spans of one request at most (512) */
-    uint32_t queue;             /* records or spans that wait at most (2048); memory.queue bounds too */
+    struct conf_pairs headers; /* values are secrets: never shown */
+    uint64_t timeout;          /* ns: of one batch, with its retries (10 s); 0: no limit */
+    uint64_t interval;         /* ns between two exports: metrics 60 s, logs 1 s, traces 5 s */
+    uint32_t batch;            /* records or spans of one request at most (512) */
+    uint32_t queue; /* records or spans that wait at most (2048); memory.queue bounds too */
     char *ca_file, *client_cert, *client_key; /* PEM; NULL: none */
 };
 enum { OTLP_METRICS, OTLP_LOGS, OTLP_TRACES, OTLP_SIGNALS }; /* as enum signal of telemetry.h */
+
+enum preset {
+    PRESET_NONE,
+    PRESET_COLLECTOR,
+    PRESET_NEWRELIC,
+    PRESET_DATADOG,
+    PRESET_SPLUNK,
+    PRESET_GRAFANA
+};
 
 /* A family of events: on or off, and which. Regular expressions (PCRE2), unanchored. */
 struct conf_events {
@@ -84,8 +85,9 @@ struct conf_events {
 };
 
 struct conf {
-    bool enabled; /* enabled */
-    bool follow;  /* processes.follow: children of exec carry the library on */
+    bool enabled;       /* enabled */
+    enum preset preset; /* preset */
+    bool follow;        /* processes.follow: children of exec carry the library on */
 
     struct conf_match *include, *exclude; /* processes.include, processes.exclude */
     size_t include_count, exclude_count;
@@ -119,21 +121,22 @@ struct conf {
     enum statsd_format statsd_format; /* statsd.format: dogstatsd, plain */
     char *statsd_prefix;              /* statsd.prefix, "" */
     struct conf_list statsd_tags;     /* statsd.tags: which resource attributes become tags */
+    char *statsd_entity;              /* statsd.entity_id, from DD_ENTITY_ID; NULL: none */
+    char *statsd_external;            /* statsd.external_data, from DD_EXTERNAL_ENV; NULL: none */
 
     enum ndjson_format ndjson_format; /* ndjson.format: flat, otlp, splunk */
     struct conf_pairs ndjson_headers; /* ndjson.headers: over HTTP */
     char *ndjson_token;               /* ndjson.token: Splunk's, a secret; NULL: none */
 
-    struct conf_otlp otlp[OTLP_SIGNALS];      /* otlp.metrics ..., settled */
+    struct conf_otlp otlp_all;           /* otlp.to and so on, as they were said */
+    struct conf_otlp otlp[OTLP_SIGNALS]; /* otlp.metrics ..., settled */
+    bool otlp_implicit;                  /* no sink was named: it goes to the default endpoint */
     enum histogram_preference otlp_histograms; /* otlp.histograms; auto: explicit */
-    uint64_t otlp_request_max;                /* otlp.request_max: bytes before compression (4 MiB) */
-    char *user_agent;                         /* otlp.user_agent: put before ours; NULL: nothing */
+    uint64_t otlp_request_max; /* otlp.request_max: bytes before compression (4 MiB) */
+    char *user_agent;          /* otlp.user_agent: put before ours; NULL: nothing */
 
     uint32_t attribute_count_limit; /* limits.attributes: of a point, record, span (128) */
     uint32_t attribute_value_limit; /* limits.value_length: characters of a text; 0: no limit */
-    enum exemplar_filter exemplars; /* metrics.exemplars */
-    enum sampler sampler;           /* traces.sampler */
-    double sampler_ratio;           /* traces.ratio, 0 to 1 */
 
     char *http_proxy, *https_proxy, *no_proxy; /* proxy.http ..., from HTTP_PROXY ...; NULL: none */
     char *tls_ca_file, *tls_client_cert, *tls_client_key; /* tls.*: for every sink over TLS */

@@ -35,6 +35,9 @@ enum otel_rule {
     RULE_MILLISECONDS, /* a whole number */
     RULE_DISABLES,     /* "true" in any case means false here */
     RULE_PAIRS,        /* k=v,k=v with percent-encoding; an error anywhere discards all of it */
+    RULE_PLAIN,        /* as our own variable */
+    RULE_EXPORTER,     /* otlp means true here, none false */
+    RULE_NAMES,        /* a choice by OpenTelemetry's names, which stand in otel_choices (otel.c) */
 };
 
 enum default_list { LIST_NONE, LIST_LEFT_ALONE, LIST_LOG_FILES, LIST_STATSD_TAGS };
@@ -46,17 +49,21 @@ enum default_list { LIST_NONE, LIST_LEFT_ALONE, LIST_LOG_FILES, LIST_STATSD_TAGS
 
 struct option {
     char key[32];
-    char otel[32];
-    char names[32];   /* of a choice, '|' between them */
+    char otel[64];
+    char names[48];   /* of a choice, '|' between them */
     char example[24]; /* for scope.yml where the default is empty */
     uint64_t number, low,
         high; /* default and range; of lists: enum default_list, and bytes at most in high, 0 any */
     uint16_t offset, count_offset;
     uint8_t type, rule;
+    bool secret; /* its values are shown to nobody */
 };
+/* The options that hold pairs: each has its own list of origins. */
+enum { PAIRS_LISTS = 7 };
+size_t pairs_list(const struct option *o); /* which one: 0 is resource.attributes */
 enum { EMPTY_KEPT = 1 }; /* the `number` of a text that is "" and not NULL when it is empty */
 
-enum { OPTIONS_MAX = 128 };
+enum { OPTIONS_MAX = 192 };
 extern const struct option options[];
 extern const size_t option_count;
 
@@ -139,9 +146,9 @@ struct origin {
 struct loaded {
     struct conf conf;
     struct pool pool;
-    struct origin *attribute_origins, *tag_origins; /* one for each pair */
-    struct origin *origins; /* one for each option; NULL: all are defaults */
-    char first[2304];       /* where the pool begins: room for what the defaults need */
+    struct origin *pair_origins[PAIRS_LISTS]; /* one for each pair of each list */
+    struct origin *origins;                   /* one for each option; NULL: all are defaults */
+    char first[2304]; /* where the pool begins: room for what the defaults need */
 };
 
 struct loader {
@@ -204,6 +211,10 @@ bool user_name(uint32_t uid, char *out, size_t size);
 const char *environment_get(const struct loader *l, const char *name, size_t length);
 void environment_otel(struct loader *l); /* and OTEL_CONFIG_FILE (otel.c) */
 void environment_scope(struct loader *l);
+/* What the preset says, wherever nothing else is said. (preset.c) */
+void preset_apply(struct loader *l);
+/* Fills in what each signal takes from the general OTLP options; the implicit sink. (otlp.c) */
+void otlp_settle(struct loader *l);
 void environment_sets(struct loader *l);
 /* A source for one variable; its name is copied, because it outlives the environment. */
 struct source environment_source(struct loader *l, const char *name, size_t length,

@@ -129,13 +129,13 @@ static void settle_service_name(struct loader *l)
         if (strcmp(pairs->items[i].key, "service.name") != 0)
             continue;
         struct origin *name = origin_note(l->to, option_find(0, "resource.service_name"));
-        if (name && l->to->attribute_origins[i].kind > name->kind) {
+        if (name && l->to->pair_origins[0][i].kind > name->kind) {
             conf->service_name = pairs->items[i].value;
-            *name = l->to->attribute_origins[i];
+            *name = l->to->pair_origins[0][i];
         }
         size_t after = --pairs->count - i;
         memmove(&pairs->items[i], &pairs->items[i + 1], after * sizeof(pairs->items[0]));
-        memmove(&l->to->attribute_origins[i], &l->to->attribute_origins[i + 1],
+        memmove(&l->to->pair_origins[0][i], &l->to->pair_origins[0][i + 1],
                 after * sizeof(struct origin));
         return;
     }
@@ -144,8 +144,12 @@ static void settle_service_name(struct loader *l)
 struct conf *loader_end(struct loader *l)
 {
     bool failed = l->to->pool.failed || l->scratch.failed;
-    if (!failed)
+    if (!failed) {
+        preset_apply(l);
         settle_service_name(l);
+        otlp_settle(l);
+        failed = l->to->pool.failed;
+    }
     pool_free(&l->scratch);
     if (failed) {
         conf_free(&l->to->conf);

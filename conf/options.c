@@ -40,6 +40,23 @@ static const char log_files[] = "*.log\0*/log/*\0*/logs/*\0";
 static const char statsd_tags[] = "service.name\0service.version\0deployment.environment.name\0"
                                   "host.name\0process.executable.name\0process.pid\0";
 
+size_t pairs_list(const struct option *o)
+{
+    static const uint16_t offsets[PAIRS_LISTS] = {
+        offsetof(struct conf, attributes),
+        offsetof(struct conf, tags),
+        offsetof(struct conf, ndjson_headers),
+        offsetof(struct conf, otlp_all.headers),
+        offsetof(struct conf, otlp[OTLP_METRICS].headers),
+        offsetof(struct conf, otlp[OTLP_LOGS].headers),
+        offsetof(struct conf, otlp[OTLP_TRACES].headers),
+    };
+    size_t i = 0;
+    while (i < PAIRS_LISTS - 1 && offsets[i] != o->offset)
+        i++;
+    return i;
+}
+
 const char *option_items(const struct option *o)
 {
     switch (o->type >= OPTION_LIST ? o->number : LIST_NONE) {
@@ -208,8 +225,9 @@ void option_allowed(const struct option *o, char *out, size_t size)
         break;
     case OPTION_URL:
         snprintf(out, size,
-                 "/path, file:///path, stdout, stderr, tcp://host:port, udp://host:port, "
-                 "unix:///path, unixgram:///path, off");
+                 "/path, file:///path, stdout, stderr, tcp://host:port, tls://host:port, "
+                 "udp://host:port, unix:///path, unixgram:///path, http://host/path, "
+                 "https://host/path, http+unix:///socket:/path, off");
         break;
     case OPTION_LIST:
         snprintf(out, size, "a list of texts");

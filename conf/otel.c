@@ -92,6 +92,13 @@ static void otel_milliseconds(struct loader *l, const struct option *o, const ch
     conf_set_text(l, o, duration, s);
 }
 
+/* A number that is not one is told in OpenTelemetry's words: it is not used. */
+static void otel_plain(struct loader *l, const struct option *o, const char *text,
+                       const struct source *s)
+{
+    conf_set_text(l, o, text, s);
+}
+
 static void otel_disables(struct loader *l, const struct option *o, const char *text,
                           const struct source *s)
 {
@@ -100,6 +107,51 @@ static void otel_disables(struct loader *l, const struct option *o, const char *
     else if (!value_same(text, "false"))
         loader_trouble(l, s->name, line_of(l), column_of(l),
                        "\"%.60s\" is taken as false; allowed: true, false", text);
+}
+
+/* OpenTelemetry's name of a choice, and ours. */
+static const struct {
+    const char *otel, *ours;
+} otel_choices[] = {
+    {"http/protobuf", "protobuf"},
+    {"http/json", "json"},
+    {"lowmemory", "delta"},
+    {"delta", "delta"},
+    {"cumulative", "cumulative"},
+    {"gzip", "gzip"},
+    {"none", "none"},
+    {"explicit_bucket_histogram", "explicit"},
+    {"base2_exponential_bucket_histogram", "exponential"},
+    {"debug", "debug"},
+    {"info", "info"},
+    {"warn", "warn"},
+    {"error", "error"},
+};
+
+/* One that is not ours is not used, and said to be so. */
+static void otel_name(struct loader *l, const struct option *o, const char *text,
+                      const struct source *s)
+{
+    for (size_t i = 0; i < sizeof(otel_choices) / sizeof(otel_choices[0]); i++) {
+        if (value_same(otel_choices[i].otel, text)) {
+            conf_set_text(l, o, otel_choices[i].ours, s);
+            return;
+        }
+    }
+    loader_trouble(l, s->name, line_of(l), column_of(l), "\"%.60s\" is not used; %s has %s", text,
+                   o->key, o->names);
+}
+
+/* otlp, none, console, or several: whether this signal goes out over OTLP. */
+static void otel_exporter(struct loader *l, const struct option *o, const char *text,
+                          const struct source *s)
+{
+    /* Not console: the program's standard output is its own. `ndjson.to: stdout` is our way to say it. */
+    if (value_same(text, "otlp") || value_same(text, "none"))
+        conf_set_text(l, o, value_same(text, "otlp") ? "true" : "false", s);
+    else
+        loader_trouble(l, s->name, line_of(l), column_of(l),
+                       "\"%.60s\" is not used; allowed: otlp, none", text);
 }
 
 static void otel_set(struct loader *l, const struct option *o, const char *text,
@@ -114,6 +166,15 @@ static void otel_set(struct loader *l, const struct option *o, const char *text,
         break;
     case RULE_DISABLES:
         otel_disables(l, o, text, s);
+        break;
+    case RULE_NAMES:
+        otel_name(l, o, text, s);
+        break;
+    case RULE_EXPORTER:
+        otel_exporter(l, o, text, s);
+        break;
+    case RULE_PLAIN:
+        otel_plain(l, o, text, s);
         break;
     default:
         otel_pairs(l, o, text, s);
@@ -196,6 +257,71 @@ static const struct node *in_pipeline(const struct node *provider, const char *l
     return found;
 }
 
+/* exporter.otlp_http of one signal's pipeline. */
+static void take_exporter(struct loader *l, const char *signal, const struct node *exporter,
+                          const struct source *s)
+{
+    static const struct {
+        const char *member, *option;
+    } members[] = {{"endpoint", "to"},
+                   {"compression", "compression"},
+                   {"timeout", "timeout"},
+                   {"headers_list", "headers"}};
+    static const struct {
+        const char *member, *option;
+    } files[] = {{"ca_file", "ca_file"}, {"cert_file", "client_cert"}, {"key_file", "client_key"}};
+    const struct node *http = child(exporter, "otlp_http");
+    char key[40];
+    for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++) {
+        snprintf(key, sizeof(key), "otlp.%s.%s", signal, members[i].option);
+        take(l, key, child(http, members[i].member), s);
+    }
+    for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+        snprintf(key, sizeof(key), "otlp.%s.%s", signal, files[i].option);
+        take(l, key, child(child(http, "tls"), files[i].member), s);
+    }
+    snprintf(key, sizeof(key), "otlp.%s.headers", signal);
+    const struct node *list = child(http, "headers");
+    for (const struct node *n = list && list->kind == NODE_SEQUENCE ? list->first : NULL; n;
+         n = n->next) {
+        const char *name = scalar_of(l, child(n, "name"), s);
+        const char *value = scalar_of(l, child(n, "value"), s);
+        if (name && value)
+            conf_set_pair(l, option_find(0, key), name, value, n, s);
+    }
+    take(l, "metrics.temporality", child(http, "temporality_preference"), s);
+    take(l, "otlp.histograms", child(http, "default_histogram_aggregation"), s);
+}
+
+static void take_batch(struct loader *l, const char *signal, const struct node *provider,
+                       const struct source *s)
+{
+    static const struct {
+        const char *member, *option;
+    } members[] = {{"schedule_delay", "interval"},
+                   {"max_queue_size", "queue"},
+                   {"max_export_batch_size", "batch"}};
+    char key[40];
+    for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++) {
+        snprintf(key, sizeof(key), "otlp.%s.%s", signal, members[i].option);
+        take(l, key, in_pipeline(provider, "processors", "batch", members[i].member), s);
+    }
+    take_exporter(l, signal, in_pipeline(provider, "processors", "batch", "exporter"), s);
+}
+
+static void take_pipelines(struct loader *l, const struct node *root, const struct source *s)
+{
+    const struct node *metrics = child(root, "meter_provider");
+    const struct node *limits = child(root, "attribute_limits");
+    take(l, "otlp.metrics.interval", in_pipeline(metrics, "readers", "periodic", "interval"), s);
+    take_exporter(l, "metrics", in_pipeline(metrics, "readers", "periodic", "exporter"), s);
+    take_batch(l, "logs", child(root, "logger_provider"), s);
+    take_batch(l, "traces", child(root, "tracer_provider"), s);
+    take(l, "limits.attributes", child(limits, "attribute_count_limit"), s);
+    take(l, "limits.value_length", child(limits, "attribute_value_length_limit"), s);
+    take(l, "diagnostics.level", child(root, "log_level"), s);
+}
+
 static void otel_file(struct loader *l, const char *path)
 {
     const char *copy = pool_copy(&l->to->pool, path, strlen(path));
@@ -211,10 +337,7 @@ static void otel_file(struct loader *l, const char *path)
     }
     take(l, "enabled", child(root, "disabled"), &s);
     take_attributes(l, child(root, "resource"), &s);
-    take(l, "metrics.interval",
-         in_pipeline(child(root, "meter_provider"), "readers", "periodic", "interval"), &s);
-    take(l, "events.interval",
-         in_pipeline(child(root, "logger_provider"), "processors", "batch", "schedule_delay"), &s);
+    take_pipelines(l, root, &s);
 }
 
 void environment_otel(struct loader *l)

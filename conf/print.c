@@ -32,8 +32,7 @@ static void write_origin(FILE *out, struct origin o)
 static void print_pairs(const struct loaded *loaded, const struct option *o, int indent, FILE *out)
 {
     const struct conf_pairs *pairs = write_pairs_of(&loaded->conf, o);
-    const struct origin *origins =
-        o->offset == offsetof(struct conf, tags) ? loaded->tag_origins : loaded->attribute_origins;
+    const struct origin *origins = loaded->pair_origins[pairs_list(o)];
     if (!pairs->count) {
         fprintf(out, "%*s%s: {}", indent, "", option_leaf(o));
         write_origin(out, origin_get(loaded, o));
@@ -44,7 +43,10 @@ static void print_pairs(const struct loaded *loaded, const struct option *o, int
         fprintf(out, "%*s", indent + 2, "");
         write_text(out, pairs->items[i].key);
         fputs(": ", out);
-        write_pair_value(out, pairs->items[i].value);
+        if (o->secret)
+            fputs("\"***\"", out);
+        else
+            write_pair_value(out, pairs->items[i].value);
         write_origin(out, origins[i]);
     }
 }

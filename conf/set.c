@@ -51,11 +51,14 @@ static void note(struct loader *l, const struct option *o, const struct node *n,
 static void wrong(struct loader *l, const struct option *o, const struct node *n,
                   const struct source *s, const char *what)
 {
-    char allowed[200];
+    char allowed[256];
     option_allowed(o, allowed, sizeof(allowed));
+    /* What may hold a password is not repeated. */
+    bool hide =
+        o->secret || (o->type == OPTION_URL && strchr(n->kind == NODE_SCALAR ? n->text : "", '@'));
     if (n->kind == NODE_SCALAR)
         loader_trouble(l, s->name, n->line, n->column, "%s: \"%.60s\" %s; allowed: %s", o->key,
-                       n->text, what, allowed);
+                       hide ? "***" : n->text, what, allowed);
     else
         loader_trouble(l, s->name, n->line, n->column, "%s: %s %s; allowed: %s", o->key,
                        n->kind == NODE_MAPPING ? "a mapping" : "a list", what, allowed);
@@ -270,8 +273,7 @@ static void set_matches(struct loader *l, const struct option *o, const struct n
 
 static struct origin **pair_origins(struct loader *l, const struct option *o)
 {
-    return o->offset == offsetof(struct conf, tags) ? &l->to->tag_origins
-                                                    : &l->to->attribute_origins;
+    return &l->to->pair_origins[pairs_list(o)];
 }
 
 static void remove_pair(struct conf_pairs *pairs, struct origin *origins, size_t at)
@@ -311,8 +313,11 @@ void conf_set_pair(struct loader *l, const struct option *o, const char *key, co
         loader_trouble(l, s->name, n->line, n->column,
                        "%s: \"%.60s\" %s; allowed: NAME=VALUE, the name up to %d bytes, the value "
                        "up to %d",
-                       o->key, key[0] ? key : value, key[0] ? "is too long" : "has no name",
-                       NAME_MAX_BYTES, TEXT_MAX);
+                       o->key,
+                       key[0]      ? key
+                       : o->secret ? "***"
+                                   : value,
+                       key[0] ? "is too long" : "has no name", NAME_MAX_BYTES, TEXT_MAX);
         return;
     }
     if (s->dry)

@@ -2,6 +2,7 @@
  * Scalars: truth values, numbers, sizes, durations, globs, escapes. No locale, no allocation.
  */
 #include "conf/internal.h"
+#include "transport/transport.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -236,8 +237,14 @@ const char *value_url_wrong(const char *text)
         return NULL;
     if (strncmp(text, "file://", 7) == 0)
         return text[7] == '/' ? NULL : "has no absolute path";
-    if (strncmp(text, "tcp://", 6) == 0 || strncmp(text, "udp://", 6) == 0)
+    if (strncmp(text, "tcp://", 6) == 0 || strncmp(text, "udp://", 6) == 0 ||
+        strncmp(text, "tls://", 6) == 0)
         return host_port_wrong(text + 6);
+    if (strncmp(text, "http", 4) == 0) {
+        struct address address;
+        const char *wrong = NULL;
+        return address_parse(text, &address, &wrong) < 0 ? wrong : NULL;
+    }
     const char *name = strncmp(text, "unix://", 7) == 0        ? text + 7
                        : strncmp(text, "unixgram://", 11) == 0 ? text + 11
                                                                : NULL;

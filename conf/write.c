@@ -185,9 +185,11 @@ static void write_scalar(FILE *out, const struct conf *conf, const struct option
         write_number(out, o,
                      o->type == OPTION_SIZE32 ? *(const uint32_t *)at : *(const uint64_t *)at);
         break;
-    default:
-        write_text(out, *(char *const *)at ? *(char *const *)at : "");
+    default: {
+        const char *text = *(char *const *)at ? *(char *const *)at : "";
+        write_text(out, o->secret && *text ? "***" : text);
         break;
+    }
     }
 }
 

@@ -108,9 +108,17 @@ static size_t sequence(const unsigned char *p, const unsigned char *end)
     return 0;
 }
 
+size_t json_sequence(const char *p, const char *end)
+{
+    const unsigned char *at = (const unsigned char *)p;
+
+    return *at < 0x80 ? 1 : sequence(at, (const unsigned char *)end);
+}
+
 bool json_is_utf8(struct text text)
 {
-    const unsigned char *p = (const unsigned char *)text.data, *end = p + text.length;
+    const unsigned char *p = (const unsigned char *)text.data;
+    const unsigned char *end = text.length ? p + text.length : p; /* data may be NULL */
 
     while (p < end) {
         uint64_t eight;
@@ -166,7 +174,8 @@ static void escape(struct json *j, unsigned char c)
 
 void json_text(struct json *j, struct text text)
 {
-    const unsigned char *p = (const unsigned char *)text.data, *end = p + text.length;
+    const unsigned char *p = (const unsigned char *)text.data;
+    const unsigned char *end = text.length ? p + text.length : p;
 
     JSON_RAW(j, "\"");
     while (p < end) {
@@ -181,7 +190,8 @@ void json_text(struct json *j, struct text text)
 
 void json_text_escaped(struct json *j, struct text text)
 {
-    const unsigned char *p = (const unsigned char *)text.data, *end = p + text.length;
+    const unsigned char *p = (const unsigned char *)text.data;
+    const unsigned char *end = text.length ? p + text.length : p;
 
     JSON_RAW(j, "\"");
     while (p < end) {

@@ -1,5 +1,6 @@
 /*
- * json: text into a buffer of fixed size, as JSON. For ndjson/ and report/status.c; pure, one thread.
+ * json: text into a buffer of fixed size, as JSON. For ndjson/ and report/status.c; pure, one
+ * thread.
  *
  * What does not fit sets `full` and writes nothing more: the caller looks once, at a line's end.
  */
@@ -24,6 +25,8 @@ void json_hex(struct json *j, const uint8_t *bytes, size_t count); /* a string o
 
 /* Whether all of it is UTF-8 (no overlong forms, no surrogates, nothing beyond U+10FFFF). */
 bool json_is_utf8(struct text text);
+/* Bytes of the UTF-8 sequence at p (ASCII: 1); 0: p begins none. p < end. */
+size_t json_sequence(const char *p, const char *end);
 
 /*
  * A string. Plain: text that is known to be UTF-8, as it is. Escaped: for bytes that are not: each

@@ -27,7 +27,7 @@ struct encoding {
     struct buffer name;   /* its name with the prefix (and, plain, the tags) */
     struct buffer tags;   /* "|#a:b,c:d" of the point */
     struct buffer common; /* the tags that every point has, each with a comma (a dot) before it */
-    struct buffer suffix; /* "|c:container" */
+    struct buffer suffix; /* "|c:container|e:external" */
     const struct resource *resource;
     size_t unit_max, items, left_out;
     bool unsendable; /* the point at hand has a line that does not fit */
@@ -180,6 +180,8 @@ static void put_common(const struct encoding *e, struct buffer *b, const struct 
         if (a && !is_tag(conf, key) && (!point || !find(point, key)))
             put_attribute(e, b, a);
     }
+    if (e->dog && conf->statsd_entity)
+        put_tag(e, b, TEXT("dd.internal.entity_id"), text_of(conf->statsd_entity));
 }
 
 static bool has_common(const struct encoding *e, const struct attributes *point)
@@ -197,19 +199,30 @@ static bool has_common(const struct encoding *e, const struct attributes *point)
     return false;
 }
 
+/* What tells the agent where it comes from; `others` may stand in the value besides words. */
+static void put_origin(struct buffer *b, const char *field, struct text value, const char *others)
+{
+    if (!value.length)
+        return;
+    put(b, field, strlen(field));
+    for (size_t i = 0; i < value.length; i++) {
+        char c = value.data[i];
+        char out = is_word((unsigned char)c) || (c && strchr(others, c)) ? c : '_';
+        put(b, &out, 1);
+    }
+}
+
+/* The container, and what Datadog's admission controller has told the pod about itself. */
 static void make_suffix(struct encoding *e)
 {
     const struct attribute *container =
         e->resource ? find(&e->resource->attributes, "container.id") : NULL;
 
-    if (!e->dog || !container || container->type != VALUE_TEXT || !container->text.length)
+    if (!e->dog)
         return;
-    PUT(&e->suffix, "|c:");
-    for (size_t i = 0; i < container->text.length; i++) {
-        char c = container->text.data[i];
-        char out = is_word((unsigned char)c) || c == '-' || c == '.' ? c : '_';
-        put(&e->suffix, &out, 1);
-    }
+    if (container && container->type == VALUE_TEXT)
+        put_origin(&e->suffix, "|c:", container->text, "-.");
+    put_origin(&e->suffix, "|e:", text_of(e->conf->statsd_external), "-.,:/");
 }
 
 /* The name and the tags of one point. */
@@ -358,18 +371,37 @@ static void distribution_lines(struct encoding *e, const struct histogram *h)
         end_line(e, "|d");
 }
 
+/* What can be said of any histogram without inventing measurements: `extremes` NULL: not known. */
+static void summary_lines(struct encoding *e, bool delta, uint64_t count, double sum,
+                          const double extremes[2])
+{
+    const char *type = delta ? "|c" : "|g";
+
+    if (!count && delta)
+        return; /* nothing was measured */
+    integer_line(e, ".count", (int64_t)count, type);
+    number_line(e, ".sum", sum, type);
+    if (extremes) {
+        number_line(e, ".min", extremes[0], "|g");
+        number_line(e, ".max", extremes[1], "|g");
+    }
+}
+
+static void exponential_lines(struct encoding *e, const struct metric *m,
+                              const struct exponential *x)
+{
+    const double extremes[2] = {x->min, x->max};
+
+    summary_lines(e, m->temporality == TEMPORALITY_DELTA, x->count, x->sum,
+                  x->has_extremes ? extremes : NULL);
+}
+
 static void histogram_lines(struct encoding *e, const struct metric *m, const struct histogram *h)
 {
     bool delta = m->temporality == TEMPORALITY_DELTA;
+    const double extremes[2] = {h->min, h->max};
 
-    if (!h->count && delta)
-        return; /* nothing was measured */
-    integer_line(e, ".count", (int64_t)h->count, delta ? "|c" : "|g");
-    number_line(e, ".sum", h->sum, delta ? "|c" : "|g");
-    if (h->has_extremes) {
-        number_line(e, ".min", h->min, "|g");
-        number_line(e, ".max", h->max, "|g");
-    }
+    summary_lines(e, delta, h->count, h->sum, h->has_extremes ? extremes : NULL);
     if (!h->values || !delta)
         return;
     if (e->dog)
@@ -382,16 +414,19 @@ static void histogram_lines(struct encoding *e, const struct metric *m, const st
 static void encode_point(struct encoding *e, const struct metric *m, const struct metric_point *p)
 {
     bool count = m->type == METRIC_SUM && m->temporality == TEMPORALITY_DELTA;
+    bool number = m->type == METRIC_SUM || m->type == METRIC_GAUGE;
     const char *type = count ? "|c" : "|g";
 
     make_head(e, m, p);
     if (m->type == METRIC_HISTOGRAM)
         histogram_lines(e, m, &p->histogram);
+    else if (m->type == METRIC_EXPONENTIAL)
+        exponential_lines(e, m, &p->exponential);
     else if (p->is_int)
         integer_line(e, "", p->integer, type);
     else
         number_line(e, "", p->number, type);
-    if (m->type != METRIC_HISTOGRAM && !e->point.length)
+    if (number && !e->point.length)
         e->unsendable = true; /* not a number: StatsD has no word for it */
     bool lines = e->point.length > 0;
     pack_lines(e);
@@ -416,10 +451,8 @@ static size_t statsd_encode(const struct batch *batch, const struct conf *conf, 
 {
     struct encoding e = {
         .conf = conf, .resource = batch->resource, .emit = emit, .context = context};
-    size_t points = 0;
+    size_t points = batch->signal == SIGNAL_METRICS ? batch_items(batch) : 0;
 
-    for (size_t i = 0; batch->signal == SIGNAL_METRICS && i < batch->count; i++)
-        points += batch->metrics[i].count;
     if (!points)
         return 0;
     e.dog = conf->statsd_format == STATSD_DOGSTATSD;

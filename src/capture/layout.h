@@ -274,6 +274,8 @@ enum note {
     X(STATE, "state_limit")           /* descriptors or names beyond the fold's */  \
     X(QUEUE_FULL, "queue_full")       /* a sink's queue was full */                 \
     X(SINK_FAILED, "sink_failed")     /* a sink refused it for good */              \
+    X(REJECTED, "rejected")           /* a server took a batch, but not these of it */ \
+    X(TIMEOUT, "timeout")             /* a batch was tried for as long as it may be */ \
     X(EXIT_BOUND, "exit_bound")       /* not delivered within the bound at exit */  \
     X(INVALID, "invalid")             /* a record that made no sense */
 

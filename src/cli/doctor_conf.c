@@ -113,8 +113,14 @@ static unsigned sink_facts(struct doctor *d, const char *name, const char *to,
 
 unsigned doctor_sinks(struct doctor *d, const struct conf *conf, const struct process *from)
 {
-    return sink_facts(d, "ndjson", conf->ndjson_to, from) +
-           sink_facts(d, "statsd", conf->statsd_to, from);
+    static const char *const names[] = {"otlp metrics", "otlp logs", "otlp traces"};
+    unsigned n = sink_facts(d, "ndjson", conf->ndjson_to, from) +
+                 sink_facts(d, "statsd", conf->statsd_to, from);
+
+    /* A command that is yet to be run need not have the implicit sink: scope run records. */
+    for (unsigned i = 0; i < OTLP_SIGNALS && (from || !conf->otlp_implicit); i++)
+        n += sink_facts(d, names[i], conf->otlp[i].to, from);
+    return n;
 }
 
 void doctor_control_directory(const struct conf *conf, const char *runtime, uid_t uid, char *out,

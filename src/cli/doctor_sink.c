@@ -132,7 +132,8 @@ static struct finding probe_datagram(int fd)
 
 static struct finding probe_network(const struct address *a)
 {
-    struct addrinfo hints = {.ai_socktype = a->type == ADDRESS_TCP ? SOCK_STREAM : SOCK_DGRAM};
+    bool stream = a->type != ADDRESS_UDP;
+    struct addrinfo hints = {.ai_socktype = stream ? SOCK_STREAM : SOCK_DGRAM};
     struct addrinfo *list = NULL;
     struct finding f = found(FACT_NO, "has no address", NULL);
 
@@ -143,7 +144,7 @@ static struct finding probe_network(const struct address *a)
         int fd = socket(i->ai_family, i->ai_socktype | SOCK_CLOEXEC, 0);
         if (fd < 0 || connect(fd, i->ai_addr, i->ai_addrlen) != 0)
             f = found(FACT_NO, "cannot be reached", strerror(errno));
-        else if (a->type == ADDRESS_TCP)
+        else if (stream)
             f = found(FACT_OK, "takes connections", NULL);
         else
             f = probe_datagram(fd);
@@ -168,7 +169,7 @@ static struct finding probe_unix(const struct address *a)
         to.sun_path[0] = '\0';
     else
         length++;
-    int type = a->type == ADDRESS_UNIX ? SOCK_STREAM : SOCK_DGRAM;
+    int type = a->type == ADDRESS_UNIXGRAM ? SOCK_DGRAM : SOCK_STREAM;
     int fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
     if (fd < 0 ||
         connect(fd, (void *)&to, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length)) != 0)
@@ -190,8 +191,12 @@ static struct finding probe(const struct address *a)
         return found(FACT_OK, "the program's own standard error", NULL);
     case ADDRESS_TCP:
     case ADDRESS_UDP:
+    case ADDRESS_TLS:
+    case ADDRESS_HTTP:
+    case ADDRESS_HTTPS:
         return probe_network(a);
     case ADDRESS_UNIX:
+    case ADDRESS_HTTP_UNIX:
     case ADDRESS_UNIXGRAM:
         return probe_unix(a);
     default:

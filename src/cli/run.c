@@ -38,18 +38,20 @@ static const char usage[] =
     "  --ndjson TO       write NDJSON to a file, stdout, stderr, tcp://host:port, "
     "udp://host:port,\n"
     "                    unix:///path or unixgram:///path\n"
+    "  --otlp URL        send OTLP to a Collector: http://localhost:4318 (v1/metrics and so on is\n"
+    "                    appended)\n"
     "  --statsd TO       send StatsD metrics to udp://host:port or unixgram:///path\n"
     "  --out DIR         record into DIR\n"
     "  --quiet           say nothing on standard error, but why COMMAND could not be started\n"
     "\n"
-    "Without --ndjson, --statsd, --out and a sink in the configuration, it records into a "
+    "Without --otlp, --ndjson, --statsd, --out and a sink in the configuration, it records into a "
     "directory\n"
     "of its own below $XDG_STATE_HOME/scope/runs, for scope summary to show.\n"
     "Exits with 127 if COMMAND is not found, 126 if it cannot be executed, 125 on an error of "
     "ours.\n";
 
 struct run {
-    const char *config, *ndjson, *statsd, *out;
+    const char *config, *otlp, *ndjson, *statsd, *out;
     char *sets[SETS_MAX + 1];
     unsigned set_count;
     bool quiet;
@@ -138,10 +140,11 @@ static int complain(const char *what, const char *why)
 /* 0: go on. Else the exit status plus one. */
 static int parse(struct run *run, int argc, char **argv)
 {
-    enum { CONFIG = 1, SET, NDJSON, STATSD, OUT };
+    enum { CONFIG = 1, SET, OTLP, NDJSON, STATSD, OUT };
     static const struct option options[] = {
         {"config", required_argument, NULL, CONFIG},
         {"set", required_argument, NULL, SET},
+        {"otlp", required_argument, NULL, OTLP},
         {"ndjson", required_argument, NULL, NDJSON},
         {"statsd", required_argument, NULL, STATSD},
         {"out", required_argument, NULL, OUT},
@@ -165,6 +168,9 @@ static int parse(struct run *run, int argc, char **argv)
             if (run->set_count == SETS_MAX)
                 return complain(optarg, "more than 64 --set") + 1;
             run->sets[run->set_count++] = optarg;
+            break;
+        case OTLP:
+            run->otlp = optarg;
             break;
         case NDJSON:
             run->ndjson = optarg;
@@ -310,6 +316,8 @@ static int look_at_conf(const struct run *run, bool *has_sink, bool *observed)
     if (!conf)
         return complain("configuration", strerror(ENOMEM));
     *has_sink = (conf->ndjson_to && *conf->ndjson_to) || (conf->statsd_to && *conf->statsd_to);
+    for (unsigned i = 0; i < OTLP_SIGNALS && !conf->otlp_implicit; i++)
+        *has_sink = *has_sink || conf->otlp[i].to;
     *observed = conf_observes(conf, &input);
     if (!run->quiet) {
         tell_unwritable(run->out ? NULL : conf->ndjson_to);
@@ -426,7 +434,7 @@ static int start_recording(struct run *run)
     if (r != 0)
         return complain(run->directory, strerror(-r));
     snprintf(path, sizeof(path), "%s/telemetry.ndjson", run->directory);
-    if (setenv("SCOPE_NDJSON_TO", path, 1) != 0)
+    if (setenv("SCOPE_NDJSON_TO", path, 1) != 0 || setenv("SCOPE_NDJSON_FORMAT", "flat", 1) != 0)
         return complain(path, strerror(errno));
     if (!run->quiet)
         fprintf(stderr, "scope: recording to %s\n", run->directory);
@@ -489,6 +497,8 @@ static int prepare(struct run *run)
     int r;
 
     if ((r = find_command(run)) || (r = set_config(run)) || (r = set_sets(run)))
+        return r;
+    if (run->otlp && (r = set_sink("SCOPE_OTLP_TO", run->otlp)))
         return r;
     if (run->ndjson && (r = set_sink("SCOPE_NDJSON_TO", run->ndjson)))
         return r;

@@ -181,6 +181,12 @@ enum instrument_id {
     METRIC_FAULTS,
     METRIC_UPTIME,
     METRIC_DROPPED,
+    METRIC_EXPORTED_POINTS, /* the next three as enum signal */
+    METRIC_EXPORTED_LOGS,
+    METRIC_EXPORTED_SPANS,
+    METRIC_PROCESSED_POINTS, /* and these */
+    METRIC_PROCESSED_LOGS,
+    METRIC_PROCESSED_SPANS,
     METRIC_IDS
 };
 

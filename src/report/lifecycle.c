@@ -13,10 +13,13 @@
 #include "os/heap.h"
 #include "os/sys.h"
 #include "report/diagnostics.h"
+#include "transport/lifeline.h"
+#include "transport/loader.h"
 
 /* A shell starts thousands of children: with a collector that hangs, each may wait that share. */
 enum { HURRIED_SHARE = 10 };
 #define PREPARE_BOUND 100000000u /* ns */
+#define HTTP_FORK_BOUND 50000000u /* ns: a step of the HTTP library takes one or two ms at most */
 
 struct life life;
 uint32_t reporter_wanted;
@@ -305,6 +308,8 @@ static void before_fork(void)
     if (blocks)
         signals_block(&mask);
     __atomic_fetch_add(&life.forking, 1, __ATOMIC_SEQ_CST);
+    if (blocks)
+        lifeline_before_fork(now_mono() + HTTP_FORK_BOUND);
     life.quiet = !__atomic_load_n(&life.busy, __ATOMIC_SEQ_CST);
     heap_before_fork();
     /* the heap's lock keeps these too */
@@ -318,6 +323,8 @@ static void after_fork(void)
     uint64_t mask = life.fork_mask;
 
     heap_after_fork();
+    if (blocked)
+        lifeline_after_fork();
     if (!__atomic_sub_fetch(&life.forking, 1, __ATOMIC_SEQ_CST))
         futex_wake_all(&life.forking);
     if (blocked)
@@ -347,6 +354,7 @@ void reporter_child(void)
     region_after_fork(life.region, (uintptr_t)own > 1 ? own : NULL, (int32_t)sys(getpid),
                       (int32_t)sys(gettid));
     fd_after_fork();
+    lifeline_after_fork_child();
     /* A picture of a reporter at work is of no use: it is left where it is. */
     if (life.quiet && !life.inherited)
         life.inherited = life.reporter;
@@ -408,8 +416,30 @@ static void register_handlers(void)
         quick(at_quick_exit_, __dso_handle);
 }
 
+static void *(*libc_open)(const char *, int);
+
+static void *open_by_libc(const char *path, int mode)
+{
+    return libc_open(path, mode | (int)0x80000000u); /* a mark that libc wants to see */
+}
+
+/* In libc itself since glibc 2.34; before, libc has its own of them. */
+static void find_loader(void)
+{
+    transport_loader.own_path = hook_own_path();
+    transport_loader.libc = hook_libc;
+    transport_loader.open = (__typeof__(transport_loader.open))hook_libc("dlopen");
+    transport_loader.symbol = (__typeof__(transport_loader.symbol))hook_libc("dlsym");
+    if (transport_loader.open && transport_loader.symbol)
+        return;
+    libc_open = (__typeof__(libc_open))hook_libc("__libc_dlopen_mode");
+    transport_loader.open = libc_open ? open_by_libc : NULL;
+    transport_loader.symbol = (__typeof__(transport_loader.symbol))hook_libc("__libc_dlsym");
+}
+
 int reporter_start(const struct conf *conf, struct region_head *region)
 {
+    find_loader();
     life.conf = conf;
     life.exit_bound = conf->exit_bound;
     diagnostics_start(conf);

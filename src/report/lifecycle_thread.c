@@ -18,8 +18,8 @@
 #include "hook/got.h"
 #include "hook/stdio.h"
 #include "report/diagnostics.h"
+#include "report/sinks.h"
 #include "report/status.h"
-#include "transport/transport.h"
 
 enum {
     STACK_BYTES = 128 * 1024,   /* a name lookup of libc's takes most of it */
@@ -67,19 +67,6 @@ void signals_restore(const uint64_t *before)
 
 /* ------------------------------------------------------------------ descriptors */
 
-static bool goes_to(const char *url, enum address_type type)
-{
-    struct address address;
-    const char *error;
-
-    return url && *url && address_parse(url, &address, &error) == 0 && address.type == type;
-}
-
-static bool keeps(enum address_type type)
-{
-    return goes_to(life.conf->ndjson_to, type) || goes_to(life.conf->statsd_to, type);
-}
-
 /* Closes everything from `first` on in this thread's own table, where close_range is refused. */
 static bool leave_by_hand(unsigned first)
 {
@@ -123,7 +110,7 @@ static bool leave_by_hand(unsigned first)
  */
 static void leave_descriptors(int *saved_stdout, int *saved_stderr)
 {
-    bool out = keeps(ADDRESS_STDOUT), err = keeps(ADDRESS_STDERR);
+    bool out = sinks_use(life.conf, ADDRESS_STDOUT), err = sinks_use(life.conf, ADDRESS_STDERR);
 
     *saved_stdout = out ? 1 : -1;
     *saved_stderr = err ? 2 : -1;

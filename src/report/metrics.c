@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "report/exponential.h"
 #include "report/fold_state.h"
 
 const struct telemetry_scope scope_file = {TEXT("scope.file"), TEXT(SCOPE_VERSION)};
@@ -102,6 +103,26 @@ static const struct instrument instruments[METRIC_IDS] = {
                        .type = METRIC_GAUGE},
     [METRIC_DROPPED] = COUNTER(scope_self, "scope.dropped", "{item}",
                                "What was not recorded or not delivered, by cause"),
+    [METRIC_EXPORTED_POINTS] =
+        COUNTER(scope_self, "otel.sdk.exporter.metric_data_point.exported", "{data_point}",
+                "The number of metric data points for which the export has finished, either "
+                "successful or failed."),
+    [METRIC_EXPORTED_LOGS] = COUNTER(scope_self, "otel.sdk.exporter.log.exported", "{log_record}",
+                                     "The number of log records for which the export has finished, "
+                                     "either successful or failed."),
+    [METRIC_EXPORTED_SPANS] = COUNTER(scope_self, "otel.sdk.exporter.span.exported", "{span}",
+                                      "The number of spans for which the export has finished, "
+                                      "either successful or failed."),
+    [METRIC_PROCESSED_POINTS] =
+        COUNTER(scope_self, "scope.processor.metric_data_point.processed", "{data_point}",
+                "Metric data points that were done with before they were sent"),
+    [METRIC_PROCESSED_LOGS] =
+        COUNTER(scope_self, "otel.sdk.processor.log.processed", "{log_record}",
+                "The number of log records for which the processing has "
+                "finished, either successful or failed."),
+    [METRIC_PROCESSED_SPANS] = COUNTER(scope_self, "otel.sdk.processor.span.processed", "{span}",
+                                       "The number of spans for which the processing has finished, "
+                                       "either successful or failed."),
 };
 
 struct attribute attribute_text(const char *key, const char *value)
@@ -412,6 +433,19 @@ static void dropped(struct fold *f)
     }
 }
 
+void fold_note_export(struct fold *f, const char *component, enum signal signal, const char *error,
+                      uint64_t n)
+{
+    bool before = error && !strcmp(error, "queue_full");
+    enum instrument_id first = before ? METRIC_PROCESSED_POINTS : METRIC_EXPORTED_POINTS;
+    struct attribute a[2] = {attribute_text("otel.component.type", component)};
+    uint32_t count = 1;
+
+    if (error)
+        a[count++] = attribute_text("error.type", error);
+    series_add_int(fold_series(f, first + (enum instrument_id)signal, a, count), (int64_t)n);
+}
+
 uint64_t fold_dropped(const struct fold *f, enum drop cause)
 {
     if (cause >= DROP_COUNT)
@@ -420,16 +454,19 @@ uint64_t fold_dropped(const struct fold *f, enum drop cause)
            (cause == DROP_CARDINALITY ? f->series.overflowed : 0);
 }
 
-size_t fold_metrics(struct fold *f, unsigned reader, enum temporality temporality, bool final,
+size_t fold_metrics(struct fold *f, unsigned reader, enum temporality temporality, bool exponential,
                     struct arena *arena, struct batch *batch)
 {
-    (void) final;
     const struct metric *metrics = NULL;
     counters(f);
     if (f->conf->metrics_process)
         process_metrics(f);
     dropped(f);
     size_t n = series_collect(&f->series, reader, temporality, now_unix(), arena, &metrics);
+    if (exponential)
+        metrics = exponential_metrics(metrics, n, arena);
+    if (!metrics)
+        n = 0;
     if (n)
         *batch = (struct batch){
             .signal = SIGNAL_METRICS, .resource = fold_resource(f), .metrics = metrics, .count = n};

@@ -63,12 +63,12 @@ void fold_record(struct fold *f, const struct record *record, const uint8_t *pay
 size_t fold_logs(struct fold *f, bool final, size_t max, struct arena *arena, struct batch *batch);
 
 /*
- * All metrics since this reader's last collection (delta), or since the start (cumulative).
- * reader: 0 to METRIC_READERS - 1, one for each sink that takes metrics. With final, process
- * metrics are read once more. Returns the number of metrics.
+ * All metrics since this reader's last collection (delta), or since the start (cumulative). With
+ * exponential, histograms are base-2 exponential ones.
+ * reader: 0 to METRIC_READERS - 1, one for each sink that takes metrics. Returns the number of metrics.
  */
-size_t fold_metrics(struct fold *f, unsigned reader, enum temporality temporality, bool final,
-                    struct arena *arena, struct batch *batch);
+size_t fold_metrics(struct fold *f, unsigned reader, enum temporality temporality,
+                    bool exponential, struct arena *arena, struct batch *batch);
 
 /*
  * The batch of the last fold_metrics has a place in its sink's queue. Without this the same amounts
@@ -82,6 +82,13 @@ void fold_troubles(struct fold *f, conf_report *report, void *context);
 
 /* Drops and queue figures of the reporter itself, to be exported with the metrics. */
 void fold_note_drop(struct fold *f, enum drop cause, uint64_t n);
+/*
+ * An exporter is done with items of a signal: error NULL: they were taken; else the error.type:
+ * "queue_full" before they were sent, "rejected", "timeout", an HTTP status and so on after.
+ * component: the encoder's name.
+ */
+void fold_note_export(struct fold *f, const char *component, enum signal signal, const char *error,
+                      uint64_t n);
 /* How much was dropped for this cause so far, whoever dropped it. */
 uint64_t fold_dropped(const struct fold *f, enum drop cause);
 
@@ -92,11 +99,28 @@ const struct resource *fold_resource(struct fold *f);
 
 /* One sink: its encoder, its transport, and what waits for it. */
 struct queue;
-struct queue *queue_new(const struct sink_encoder *encoder, const char *url,
-                        const struct conf *conf, int saved_stdout, int saved_stderr,
-                        const char **error);
+struct http_options;
+
+struct queue_options {
+    const struct sink_encoder *encoder;
+    const char *url;                 /* borrowed for queue_new */
+    const struct conf *conf;         /* must outlive the queue */
+    const struct http_options *http; /* of http, https and tls URLs; its texts must outlive it */
+    size_t unit_max;                 /* bytes of a unit; 0: what the transport takes */
+    uint64_t limit;                  /* ns that a unit is tried, retries included; 0: for ever */
+    size_t items_max;                /* that wait, besides the bound in bytes; 0: no such bound */
+    /*
+     * Told what became of items that were sent: error NULL: taken; "rejected": by the server, with
+     * the rest of the unit taken; "timeout": given up; "refused": by the transport; or the HTTP
+     * status. May be NULL.
+     */
+    void (*done)(void *context, uint64_t items, const char *error);
+    void *context;
+    int saved_stdout, saved_stderr;
+};
+/* NULL: *error says what is wrong. */
+struct queue *queue_new(const struct queue_options *options, const char **error);
 void queue_free(struct queue *q);
-const struct sink_encoder *queue_encoder(const struct queue *q);
 /* Encodes and appends; beyond the bound the newest is dropped. Returns items dropped by it. */
 uint64_t queue_put(struct queue *q, const struct batch *batch);
 /*
@@ -111,12 +135,16 @@ bool queue_put_whole(struct queue *q, const struct batch *batch, uint64_t *left_
  * *failed: items refused for good since the last call. With insist, tries even during a back-off.
  */
 bool queue_flush(struct queue *q, uint64_t deadline, bool insist, uint64_t *failed);
+/* A request was sent, and its answer is not here yet. */
+bool queue_is_under_way(const struct queue *q);
 /* When it wants to be flushed next (CLOCK_MONOTONIC ns), UINT64_MAX when empty. */
 uint64_t queue_due(const struct queue *q);
 size_t queue_items(const struct queue *q); /* waiting */
 void queue_prepare(struct queue *q);       /* opens a file to send to, see transport_prepare */
 /* What waits is little, and may go together with what comes next. */
 bool queue_is_light(const struct queue *q);
+/* More than half of what may wait does. */
+bool queue_is_heavy(const struct queue *q);
 uint64_t queue_sent(const struct queue *q);      /* items that were taken so far */
 const char *queue_reason(const struct queue *q); /* why the last attempt failed */
 void queue_after_fork(struct queue *q); /* forgets what the parent queued, and its connection */

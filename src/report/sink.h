@@ -49,7 +49,7 @@ struct sink_encoder {
 };
 
 extern const struct sink_encoder ndjson_encoder; /* ndjson/ */
-extern const struct sink_encoder otlp_lines_encoder; /* ndjson/: OpenTelemetry's JSON lines */
+extern const struct sink_encoder otlp_lines_encoder; /* otlp/: OpenTelemetry's JSON lines */
 extern const struct sink_encoder splunk_encoder; /* ndjson/: Splunk's HTTP event collector */
 extern const struct sink_encoder statsd_encoder; /* statsd/ */
 extern const struct sink_encoder otlp_encoder;   /* otlp/: protobuf or JSON, one request a unit */

@@ -13,7 +13,7 @@
 
 #include "capture/layout.h"
 
-enum { STATUS_SINKS = 2, STATUS_BYTES = 32768 };
+enum { STATUS_SINKS = 7, STATUS_BYTES = 96 * 1024 };
 
 enum sink_state {
     SINK_IDLE,   /* nothing was sent yet */

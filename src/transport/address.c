@@ -13,8 +13,15 @@ static const struct {
     const char *prefix;
     enum address_type type;
 } schemes[] = {
-    {"file://", ADDRESS_FILE}, {"tcp://", ADDRESS_TCP},           {"udp://", ADDRESS_UDP},
-    {"unix://", ADDRESS_UNIX}, {"unixgram://", ADDRESS_UNIXGRAM},
+    {"file://", ADDRESS_FILE},
+    {"tcp://", ADDRESS_TCP},
+    {"udp://", ADDRESS_UDP},
+    {"unix://", ADDRESS_UNIX},
+    {"unixgram://", ADDRESS_UNIXGRAM},
+    {"tls://", ADDRESS_TLS},
+    {"http://", ADDRESS_HTTP},
+    {"https://", ADDRESS_HTTPS},
+    {"http+unix://", ADDRESS_HTTP_UNIX},
 };
 
 static int hex(char c)
@@ -107,6 +114,59 @@ static const char *parse_host(const char *rest, struct address *a)
     return parse_port(port, a);
 }
 
+/* Path and query of an http URL, kept as they are: they go into a request line. */
+static const char *parse_target(const char *text, struct address *a)
+{
+    size_t length = strlen(text);
+
+    for (size_t i = 0; i < length; i++) {
+        if (text[i] == '#')
+            return "a fragment (#...) means nothing to a server";
+        if ((unsigned char)text[i] <= ' ' || (unsigned char)text[i] >= 0x7f)
+            return "a path holds printable ASCII only: %XX stands for other bytes";
+    }
+    if (length + 2 > sizeof(a->target))
+        return "a path has at most 1022 bytes";
+    bool slash = *text == '/';
+    a->target[0] = '/';
+    memcpy(a->target + !slash, text, length + 1);
+    return NULL;
+}
+
+/* host[:port][/path][?query] */
+static const char *parse_http(const char *rest, struct address *a)
+{
+    char authority[sizeof(a->host) + 16];
+    size_t length = strcspn(rest, "/?#");
+    const char *colon = memrchr(rest, ':', length), *bracket = memrchr(rest, ']', length);
+    bool port = colon && !(bracket && colon < bracket);
+
+    if (memchr(rest, '@', length))
+        return "a user and password do not belong into a URL: headers may say who asks";
+    if (length + 5 > sizeof(authority))
+        return "a host has 1 to 255 bytes";
+    memcpy(authority, rest, length);
+    authority[length] = '\0';
+    if (!port)
+        strcpy(authority + length, a->type == ADDRESS_HTTP ? ":80" : ":443");
+    const char *wrong = parse_host(authority, a);
+    return wrong ? wrong : parse_target(rest + length, a);
+}
+
+/* /socket[:/path], @name[:/path]: the first colon ends the socket's name. */
+static const char *parse_http_unix(const char *rest, struct address *a)
+{
+    char name[sizeof(((struct sockaddr_un *)0)->sun_path) * 3 + 1];
+    size_t length = strcspn(rest, ":");
+
+    if (length >= sizeof(name))
+        return "a socket's path has at most 107 bytes";
+    memcpy(name, rest, length);
+    name[length] = '\0';
+    const char *wrong = parse_path(name, a);
+    return wrong ? wrong : parse_target(rest[length] ? rest + length + 1 : "", a);
+}
+
 static const char *parse(const char *url, struct address *a)
 {
     if (!*url)
@@ -122,13 +182,18 @@ static const char *parse(const char *url, struct address *a)
         if (strncmp(url, schemes[i].prefix, length))
             continue;
         a->type = schemes[i].type;
-        if (a->type == ADDRESS_TCP || a->type == ADDRESS_UDP)
+        if (a->type == ADDRESS_TCP || a->type == ADDRESS_UDP || a->type == ADDRESS_TLS)
             return parse_host(url + length, a);
+        if (a->type == ADDRESS_HTTP || a->type == ADDRESS_HTTPS)
+            return parse_http(url + length, a);
+        if (a->type == ADDRESS_HTTP_UNIX)
+            return parse_http_unix(url + length, a);
         return parse_path(url + length, a);
     }
     if (strstr(url, "://"))
-        return "is of an unknown kind; file, tcp, udp, unix and unixgram URLs, stdout, stderr and "
-               "plain paths are known";
+        return "is of an unknown kind; file, tcp, tls, udp, unix, unixgram, http, https and "
+               "http+unix "
+               "URLs, stdout, stderr and plain paths are known";
     a->type = ADDRESS_FILE;
     if (!copy_path(url, false, a->path, sizeof(a->path)))
         return "a path has at most 1023 bytes";
@@ -180,17 +245,20 @@ size_t address_format(const struct address *address, char *out, size_t size)
     for (size_t i = 0; i < sizeof(schemes) / sizeof(schemes[0]); i++) {
         if (schemes[i].type != address->type)
             continue;
-        if (address->type == ADDRESS_TCP || address->type == ADDRESS_UDP) {
+        if (address->host[0]) {
             bool v6 = strchr(address->host, ':');
             put(&o, schemes[i].prefix, false);
             put(&o, v6 ? "[" : "", false);
             put(&o, address->host, false);
             put(&o, v6 ? "]:" : ":", false);
             put(&o, address->port, false);
+            put(&o, address->target, false);
         } else {
             bool plain = address->type == ADDRESS_FILE && *address->path != '/';
             put(&o, plain ? "" : schemes[i].prefix, false);
             put(&o, address->path, !plain);
+            put(&o, address->target[0] ? ":" : "", false);
+            put(&o, address->target, false);
         }
     }
     out[o.length] = '\0';

@@ -48,6 +48,8 @@ struct transport {
     unsigned endpoint_count, endpoint; /* 0: not resolved; which one is in use or tried next */
     bool connecting;                   /* a connect is under way on fd */
     uint64_t connect_started;
+
+    struct http_state *http; /* http, https, tls: see http_client.h */
 };
 
 enum { SECOND_NS = 1000000000 };
@@ -68,6 +70,7 @@ long write_quietly(int fd, const struct iovec *parts, int count);
  */
 size_t unit_resume(struct transport *t, const void *data, size_t length);
 void unit_stopped(struct transport *t, const void *data, size_t length, size_t at);
+uint64_t unit_hash(const void *unit, size_t length);
 size_t whole_lines(const char *data, size_t length); /* bytes up to and with the last newline */
 
 /*

@@ -2,7 +2,7 @@
  * Streams, over TCP and unix sockets: connecting without blocking, writing on where it stopped, and
  * noticing a peer that went away before something is written to nobody.
  */
-#include "transport/internal.h"
+#include "transport/http_client.h"
 
 #include <errno.h>
 #include <netinet/tcp.h>
@@ -67,7 +67,7 @@ static int connect_start(struct transport *t, const struct endpoint *e)
 }
 
 /* Connected after it, or not: 0 or -errno; -EAGAIN: under way, or the reason is set. */
-static int stream_open(struct transport *t, uint64_t deadline)
+int stream_connect(struct transport *t, uint64_t deadline)
 {
     int r = 0;
 
@@ -97,11 +97,44 @@ static int stream_open(struct transport *t, uint64_t deadline)
     return r == -EAGAIN ? r : -ENOTCONN;
 }
 
+/* What differs over TLS is where the bytes go through. */
+static bool is_tls(const struct transport *t)
+{
+    return t->address.type == ADDRESS_TLS;
+}
+
+static bool is_open(const struct transport *t)
+{
+    return is_tls(t) ? tls_is_open(t) : t->fd >= 0 && !t->connecting;
+}
+
+static int stream_open(struct transport *t, uint64_t deadline)
+{
+    return is_tls(t) ? tls_open(t, deadline) : stream_connect(t, deadline);
+}
+
+static void stream_close(struct transport *t)
+{
+    if (is_tls(t))
+        tls_close(t);
+    else
+        transport_close(t);
+}
+
+static long stream_put(struct transport *t, const char *data, size_t length)
+{
+    if (is_tls(t))
+        return tls_write(t, data, length);
+    return sys(sendto, t->fd, data, length, MSG_NOSIGNAL | MSG_DONTWAIT, 0, 0);
+}
+
 /* Takes what the peer says and forgets it; false: it closed or broke the connection. */
-static bool peer_is_there(const struct transport *t)
+static bool peer_is_there(struct transport *t)
 {
     char unread[512];
 
+    if (is_tls(t))
+        return tls_peer_is_there(t);
     for (int i = 0; i < DRAIN_READS; i++) {
         long n = sys(recvfrom, t->fd, unread, sizeof(unread), MSG_DONTWAIT, 0, 0);
         if (n == -EINTR)
@@ -117,7 +150,7 @@ static int stream_write(struct transport *t, const char *data, size_t length, si
                         uint64_t deadline)
 {
     while (*at < length) {
-        long n = sys(sendto, t->fd, data + *at, length - *at, MSG_NOSIGNAL | MSG_DONTWAIT, 0, 0);
+        long n = stream_put(t, data + *at, length - *at);
         if (n > 0) {
             *at += (size_t)n;
             t->moved = true;
@@ -128,7 +161,7 @@ static int stream_write(struct transport *t, const char *data, size_t length, si
         if (n != -EAGAIN)
             return n ? (int)n : -EIO;
         /* A peer that talks must be listened to, or both would wait for ever. */
-        int events = wait_for(t->fd, POLLOUT | POLLIN, deadline);
+        int events = wait_for(is_tls(t) ? tls_descriptor(t) : t->fd, POLLOUT | POLLIN, deadline);
         if (events <= 0)
             return events ? events : -EAGAIN;
         if ((events & (POLLIN | POLLERR | POLLHUP)) && !peer_is_there(t))
@@ -144,13 +177,13 @@ int stream_send(struct transport *t, const char *data, size_t length, uint64_t d
     int r = -ENOTCONN;
 
     if (inside && !at)
-        transport_close(t); /* another unit was begun there: its rest will never come */
+        stream_close(t); /* another unit was begun there: its rest will never come */
     for (int i = 0; i < 2; i++) {
-        if (t->fd >= 0 && !t->connecting && !peer_is_there(t)) {
-            transport_close(t);
+        if (is_open(t) && !peer_is_there(t)) {
+            stream_close(t);
             at = 0;
         }
-        if (t->fd < 0 || t->connecting) {
+        if (!is_open(t)) {
             at = 0;
             if (stream_open(t, deadline) < 0)
                 return -EAGAIN; /* the reason is set */
@@ -162,7 +195,7 @@ int stream_send(struct transport *t, const char *data, size_t length, uint64_t d
             unit_stopped(t, data, length, at);
             return transport_away(t, "send", EAGAIN);
         }
-        transport_close(t);
+        stream_close(t);
         at = 0;
     }
     return transport_away(t, "send", -r);

@@ -1,7 +1,7 @@
 /*
  * Transports: making and ending one, choosing its kind, and what the kinds share.
  */
-#include "transport/internal.h"
+#include "transport/http_client.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -25,7 +25,8 @@ struct transport *transport_new(const struct address *address, const struct tran
     t->address = *address;
     t->options = *o;
     t->fd = -1;
-    if (address->type == ADDRESS_FILE && file_new(t) < 0) {
+    bool http = transport_is_http(t) || address->type == ADDRESS_TLS;
+    if ((address->type == ADDRESS_FILE && file_new(t) < 0) || (http && http_new(t, o->http) < 0)) {
         free(t);
         return NULL;
     }
@@ -47,6 +48,8 @@ void transport_free(struct transport *t)
     if (!t)
         return;
     transport_close(t);
+    if (t->http)
+        http_free(t);
     free(t->path);
     free(t);
 }
@@ -61,6 +64,8 @@ void transport_after_fork(struct transport *t)
 {
     t->fd = -1;
     t->connecting = false;
+    if (t->http)
+        http_forget(t);
     t->stopped = 0;
     t->partial = 0;
     t->mend = false; /* the parent mends what it began */
@@ -77,8 +82,13 @@ int transport_send(struct transport *t, const void *data, size_t length, uint64_
     case ADDRESS_STDOUT:
     case ADDRESS_STDERR:
         return console_send(t, data, length, deadline);
+    case ADDRESS_HTTP:
+    case ADDRESS_HTTPS:
+    case ADDRESS_HTTP_UNIX:
+        return http_send(t, data, length, deadline);
     case ADDRESS_TCP:
     case ADDRESS_UNIX:
+    case ADDRESS_TLS:
         return stream_send(t, data, length, deadline);
     case ADDRESS_UDP:
     case ADDRESS_UNIXGRAM:
@@ -106,6 +116,22 @@ const char *transport_reason(const struct transport *t)
 bool transport_is_datagram(const struct transport *t)
 {
     return t->address.type == ADDRESS_UDP || t->address.type == ADDRESS_UNIXGRAM;
+}
+
+bool transport_is_http(const struct transport *t)
+{
+    return t->address.type == ADDRESS_HTTP || t->address.type == ADDRESS_HTTPS ||
+           t->address.type == ADDRESS_HTTP_UNIX;
+}
+
+const struct reply *transport_reply(const struct transport *t)
+{
+    return http_reply(t);
+}
+
+uint64_t transport_retry_after(const struct transport *t)
+{
+    return http_retry_after(t);
 }
 
 size_t transport_unit_max(const struct transport *t)
@@ -225,8 +251,9 @@ long write_quietly(int fd, const struct iovec *parts, int count)
 
 /* ------------------------------------------------------------------ units taken in part */
 
-static uint64_t hash(const char *data, size_t length)
+uint64_t unit_hash(const void *unit, size_t length)
 {
+    const char *data = unit;
     uint64_t h = 0xcbf29ce484222325u;
 
     for (size_t i = 0; i < length; i++)
@@ -239,7 +266,8 @@ size_t unit_resume(struct transport *t, const void *data, size_t length)
     size_t at = t->stopped;
 
     t->stopped = 0;
-    return at && at < length && length == t->stopped_length && hash(data, length) == t->stopped_hash
+    return at && at < length && length == t->stopped_length &&
+                   unit_hash(data, length) == t->stopped_hash
                ? at
                : 0;
 }
@@ -249,7 +277,7 @@ void unit_stopped(struct transport *t, const void *data, size_t length, size_t a
     t->stopped = at;
     t->stopped_length = length;
     if (at)
-        t->stopped_hash = hash(data, length);
+        t->stopped_hash = unit_hash(data, length);
 }
 
 size_t whole_lines(const char *data, size_t length)

@@ -6,10 +6,10 @@
  * observed. Never blocks longer than the deadline it is given (CLOCK_MONOTONIC nanoseconds), never
  * raises SIGPIPE, never writes to the host's standard error. Descriptors are close-on-exec.
  *
- * Addresses are URLs: file:///path or a plain path, stdout, stderr, tcp://host:port, udp://host:port,
- * tls://host:port, unix:///path, unixgram:///path, http://host[:port]/path, https://host[:port]/path,
- * http+unix:///socket:/path (HTTP over a unix socket); unix names with `@` first are abstract. [v6]
- * in brackets.
+ * Addresses are URLs: file:///path or a plain path, stdout, stderr, tcp://host:port,
+ * udp://host:port, tls://host:port, unix:///path, unixgram:///path, http://host[:port]/path,
+ * https://host[:port]/path, http+unix:///socket:/path (HTTP over a unix socket); unix names with
+ * `@` first are abstract. [v6] in brackets.
  */
 #ifndef SCOPE_TRANSPORT_TRANSPORT_H
 #define SCOPE_TRANSPORT_TRANSPORT_H
@@ -27,17 +27,17 @@ enum address_type {
     ADDRESS_UDP,
     ADDRESS_UNIX,
     ADDRESS_UNIXGRAM,
-    ADDRESS_TLS,       /* a stream over TCP and TLS: the HTTP library has it */
-    ADDRESS_HTTP,      /* the next three: one unit is the body of one POST */
+    ADDRESS_TLS,  /* a stream over TCP and TLS: the HTTP library has it */
+    ADDRESS_HTTP, /* the next three: one unit is the body of one POST */
     ADDRESS_HTTPS,
     ADDRESS_HTTP_UNIX, /* path is the socket's, target the URL's */
 };
 
 struct address {
     enum address_type type;
-    char host[256];  /* tcp, udp, tls, http, https */
-    char port[8];    /* http and https without one: "80", "443" */
-    char path[1024]; /* file, unix: an abstract name keeps its '@' */
+    char host[256];    /* tcp, udp, tls, http, https */
+    char port[8];      /* http and https without one: "80", "443" */
+    char path[1024];   /* file, unix: an abstract name keeps its '@' */
     char target[1024]; /* http: path and query, as they go into the request; "/" at least */
 };
 
@@ -52,24 +52,26 @@ struct transport_header {
 
 /* What a TLS connection or an HTTP request needs besides its address. NULL members: the default. */
 struct http_options {
-    const struct transport_header *headers; /* borrowed for the transport's life, as all text here */
+    const struct transport_header
+        *headers; /* borrowed for the transport's life, as all text here */
     size_t header_count;
     const char *content_type, *user_agent;
-    const char *ca_file;     /* PEM; NULL: SSL_CERT_FILE, else where distributions keep theirs */
+    const char *ca_file; /* PEM; NULL: SSL_CERT_FILE, else where distributions keep theirs */
     const char *client_cert, *client_key; /* PEM */
-    const char *proxy, *no_proxy; /* what HTTP(S)_PROXY and NO_PROXY said at the start; NULL: none */
-    bool gzip;               /* request bodies that gain by it */
+    const char *proxy,
+        *no_proxy;            /* what HTTP(S)_PROXY and NO_PROXY said at the start; NULL: none */
+    bool gzip;                /* request bodies that gain by it */
     uint64_t attempt_timeout; /* ns: of one request from connect to the last byte; 0: none */
-    size_t reply_max;        /* bytes after decompression; 0: 4 MiB */
+    size_t reply_max;         /* bytes after decompression; 0: 4 MiB */
 };
 
 struct transport_options {
     const struct http_options *http; /* of tls, http, https; NULL: all defaults; copied by value */
-    uint64_t rotate_bytes;   /* file: rename and start anew past this size; 0: never */
-    unsigned rotate_keep;    /* file: how many renamed ones are kept (path.1 ... path.N) */
-    int saved_stdout;        /* descriptors kept for stdout and stderr, -1 none */
+    uint64_t rotate_bytes;           /* file: rename and start anew past this size; 0: never */
+    unsigned rotate_keep;            /* file: how many renamed ones are kept (path.1 ... path.N) */
+    int saved_stdout;                /* descriptors kept for stdout and stderr, -1 none */
     int saved_stderr;
-    uint32_t mode;           /* file: permissions of a new one, 0600 */
+    uint32_t mode; /* file: permissions of a new one, 0600 */
 };
 
 struct transport;

@@ -154,15 +154,15 @@ static void precedence(void **state)
         uint64_t milliseconds;
         const char *origin;
     } rows[] = {
-        {NULL, NULL, NULL, NULL, NULL, 10000, "# default"},
+        {NULL, NULL, NULL, NULL, NULL, 60000, "# default"},
         {"2000", NULL, NULL, NULL, NULL, 2000, "# OTEL_METRIC_EXPORT_INTERVAL"},
-        {"2000", "3s", NULL, NULL, NULL, 3000, ":1:21"},
+        {"2000", "3s", NULL, NULL, NULL, 3000, ":1:28"},
         {"2000", "3s", "4s", NULL, NULL, 4000, "item 1 of custom"},
-        {"2000", "3s", "4s", "5s", NULL, 5000, "# SCOPE_METRICS_INTERVAL"},
+        {"2000", "3s", "4s", "5s", NULL, 5000, "# SCOPE_OTLP_METRICS_INTERVAL"},
         {"2000", "3s", "4s", "5s", "6s", 6000, "# --set"},
         {NULL, "3s", NULL, NULL, "6s", 6000, "# --set"},
-        {"2000", NULL, NULL, "5s", NULL, 5000, "# SCOPE_METRICS_INTERVAL"},
-        {"", "", NULL, "", NULL, 10000, "# default"},
+        {"2000", NULL, NULL, "5s", NULL, 5000, "# SCOPE_OTLP_METRICS_INTERVAL"},
+        {"", "", NULL, "", NULL, 60000, "# default"},
         {"2000", "nonsense", NULL, NULL, NULL, 2000, "# OTEL_METRIC_EXPORT_INTERVAL"},
         {"2000", "3s", "4s", "5 parsecs", "7 parsecs", 4000, "item 1 of custom"},
     };
@@ -172,15 +172,15 @@ static void precedence(void **state)
         struct reported r;
         snprintf(otel, sizeof(otel), "OTEL_METRIC_EXPORT_INTERVAL=%s",
                  rows[i].otel ? rows[i].otel : "");
-        snprintf(scope, sizeof(scope), "SCOPE_METRICS_INTERVAL=%s",
+        snprintf(scope, sizeof(scope), "SCOPE_OTLP_METRICS_INTERVAL=%s",
                  rows[i].scope ? rows[i].scope : "");
-        snprintf(set, sizeof(set), "metrics.interval=%s", rows[i].set ? rows[i].set : "");
+        snprintf(set, sizeof(set), "otlp.metrics.interval=%s", rows[i].set ? rows[i].set : "");
         yaml[0] = 0;
         if (rows[i].file)
-            n = (size_t)snprintf(yaml, sizeof(yaml), "metrics: {interval: %s}\n", rows[i].file);
+            n = (size_t)snprintf(yaml, sizeof(yaml), "otlp: {metrics: {interval: %s}}\n", rows[i].file);
         if (rows[i].custom)
             snprintf(yaml + n, sizeof(yaml) - n,
-                     "custom:\n- match: {executable: prog}\n  config: {metrics.interval: %s}\n",
+                     "custom:\n- match: {executable: prog}\n  config: {otlp.metrics.interval: %s}\n",
                      rows[i].custom);
         struct conf *c =
             load_text(yaml,
@@ -188,12 +188,12 @@ static void precedence(void **state)
                                           .sets = rows[i].set ? ENVIRONMENT(set) : NULL,
                                           .executable = "/opt/prog"},
                       &r);
-        if (c->metrics_interval != rows[i].milliseconds * 1000000)
-            fail_msg("row %zu: %llu", i, (unsigned long long)c->metrics_interval);
+        if (c->otlp[OTLP_METRICS].interval != rows[i].milliseconds * 1000000)
+            fail_msg("row %zu: %llu", i, (unsigned long long)c->otlp[OTLP_METRICS].interval);
         FILE *out = open_memstream(&printed, &size);
         assert_int_equal(conf_print(c, out), 0);
         fclose(out);
-        char *line = strstr(printed, "  interval: ");
+        char *line = strstr(strstr(printed, "\notlp:"), "  interval: ");
         *strchr(line, '\n') = 0;
         if (!strstr(line, rows[i].origin))
             fail_msg("row %zu: %s", i, line);
@@ -297,8 +297,9 @@ static void variables(void **state)
         "SCOPE_PROCESSES_INCLUDE:0:0: \"executable=;user=x\" is no rule; allowed: GLOB, or "
         "executable=GLOB;argument=GLOB;user=GLOB\n"
         "SCOPE_NDJSON_TO:0:0: ndjson.to: \"ftp://x?\" is no address (a path must be absolute); "
-        "allowed: /path, file:///path, stdout, stderr, tcp://host:port, udp://host:port, "
-        "unix:///path, unixgram:///path, off\n");
+        "allowed: /path, file:///path, stdout, stderr, tcp://host:port, tls://host:port, udp://host:port, "
+        "unix:///path, unixgram:///path, http://host/path, https://host/path, "
+        "http+unix:///socket:/path, off\n");
     assert_int_equal(c->include_count, 1);
     assert_string_equal(c->include[0].executable, "nginx");
     conf_free(c);
@@ -331,7 +332,13 @@ static void addresses(void **state)
         {"udp://[]:80", false},
         {"unix://x", false},
         {"unix://@", false},
-        {"http://h:1", false},
+        {"http://h:1", true},
+        {"https://[::1]/a?b=c", true},
+        {"http+unix:///run/c.sock:/v1", true},
+        {"tls://h:1", true},
+        {"http://u:p@h", false},
+        {"http://h/#f", false},
+        {"ftp://h", false},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         char set[100];
@@ -360,7 +367,7 @@ static void otel(void **state)
     assert_string_equal(c->attributes.items[1].value, "x,y=%");
     assert_string_equal(c->attributes.items[2].value, "\xc3\xa9");
     assert_string_equal(c->service_name, "late");
-    assert_int_equal(c->events_interval, 250000000);
+    assert_int_equal(c->otlp[OTLP_LOGS].interval, 250000000);
     assert_false(c->enabled);
     conf_free(c);
 
@@ -387,7 +394,7 @@ static void otel(void **state)
         r.all, "OTEL_SDK_DISABLED:0:0: \"1\" is taken as false; allowed: true, false\n"
                "OTEL_METRIC_EXPORT_INTERVAL:0:0: \"10s\" is not a number; allowed: a whole "
                "number of milliseconds\n"
-               "OTEL_BLRP_SCHEDULE_DELAY:0:0: events.interval: \"1ms\" is out of range; "
+               "OTEL_BLRP_SCHEDULE_DELAY:0:0: otlp.logs.interval: \"1ms\" is out of range; "
                "allowed: a duration such as 10s or 500ms, from 10ms to 1d\n");
     assert_true(c->enabled);
     assert_null(c->service_name);
@@ -434,16 +441,16 @@ static void otel_file(void **state)
     assert_string_equal(c->attributes.items[0].key, "a");
     assert_string_equal(c->attributes.items[0].value, "1");
     assert_string_equal(c->attributes.items[1].value, "2,");
-    assert_int_equal(c->metrics_interval, 5000000000u);
-    assert_int_equal(c->events_interval, 1000000000u); /* the variable is silenced */
+    assert_int_equal(c->otlp[OTLP_METRICS].interval, 5000000000u);
+    assert_int_equal(c->otlp[OTLP_LOGS].interval, 1000000000u); /* the variable is silenced */
     assert_true(c->enabled);
     assert_non_null(strstr(r.all, ":17:29: \"soon\" is not a number; allowed: a whole number of "
                                   "milliseconds\n"));
     assert_int_equal(r.count, 1);
     conf_free(c);
     /* scope.yml is stronger. */
-    c = load_text("metrics: {interval: 7s}", (struct conf_input){.environ = environment}, &r);
-    assert_int_equal(c->metrics_interval, 7000000000u);
+    c = load_text("otlp: {metrics: {interval: 7s}}", (struct conf_input){.environ = environment}, &r);
+    assert_int_equal(c->otlp[OTLP_METRICS].interval, 7000000000u);
     assert_string_equal(c->service_name, "named");
     conf_free(c);
     unlink(path);

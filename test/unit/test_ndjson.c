@@ -2,62 +2,23 @@
  * The NDJSON encoder, judged by a JSON parser of other make (jansson, which refuses invalid UTF-8):
  * shape, exactness of numbers and bytes, units, locale.
  */
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "units.h"
 
 #include <jansson.h>
 #include <locale.h>
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "ndjson/json.h"
-#include "report/sink.h"
 
 static const struct telemetry_scope file_scope = {TEXT("scope.file"), TEXT("2.0.0")};
 
 /* ------------------------------------------------------------------ collecting */
 
-static struct {
-    char *data;
-    size_t length, units, items, biggest;
-} got;
-
-static void collect(void *context, const void *data, size_t length, size_t items)
-{
-    (void)context;
-    assert_int_equal(((const char *)data)[length - 1], '\n');
-    got.data = realloc(got.data, got.length + length + 1);
-    memcpy(got.data + got.length, data, length);
-    got.length += length;
-    got.data[got.length] = '\0';
-    got.units++;
-    got.items += items;
-    if (length > got.biggest)
-        got.biggest = length;
-}
-
 static size_t encode(const struct batch *batch, const struct conf *conf, size_t unit_max)
 {
-    static const struct conf none;
-
-    free(got.data);
-    memset(&got, 0, sizeof(got));
-    return ndjson_encoder.encode(batch, conf ? conf : &none, unit_max, collect, NULL);
-}
-
-static size_t lines(void)
-{
-    size_t n = 0;
-
-    for (size_t i = 0; i < got.length; i++)
-        n += got.data[i] == '\n';
-    return n;
+    return encode_with(&ndjson_encoder, batch, conf, unit_max);
 }
 
 /* The line at p, parsed. */
@@ -87,13 +48,6 @@ static json_t *at(json_t *j, const char *key)
     if (!v)
         fail_msg("no %s", key);
     return v;
-}
-
-static struct attribute text_attribute(const char *key, const char *value)
-{
-    struct attribute a = {.key = text_of(key), .type = VALUE_TEXT};
-    a.text = text_of(value);
-    return a;
 }
 
 static json_t *one_log(const struct log_record *r, const struct resource *resource)
@@ -279,6 +233,85 @@ static void spans_have_the_documented_shape(void **state)
     assert_null(json_object_get(j, "duration"));
     assert_null(json_object_get(j, "status"));
     json_decref(j);
+}
+
+static void exponential_histograms_and_exemplars(void **state)
+{
+    (void)state;
+    const uint64_t buckets[] = {1, 0, 2};
+    struct attribute a[] = {text_attribute("k", "v\xff")};
+    struct exemplar exemplars[] = {
+        {.time = 1500000000, .value = 0.5, .trace_id = {1}, .span_id = {2}},
+        {.time = 2500000000, .value = 2, .filtered = {a, 1, 0}}};
+    struct metric_point p = {.start_time = 1000000000,
+                             .time = 3000000000,
+                             .exponential = {.count = 4,
+                                             .sum = 2.5,
+                                             .min = 0,
+                                             .max = 2,
+                                             .has_extremes = true,
+                                             .scale = -1,
+                                             .zero_count = 1,
+                                             .offset = -3,
+                                             .buckets = buckets,
+                                             .bucket_count = 3},
+                             .exemplars = exemplars,
+                             .exemplar_count = 2};
+    struct metric m = {.name = TEXT("x"),
+                       .unit = TEXT("s"),
+                       .type = METRIC_EXPONENTIAL,
+                       .temporality = TEMPORALITY_DELTA,
+                       .points = &p,
+                       .count = 1};
+    struct batch b = {.signal = SIGNAL_METRICS, .metrics = &m, .count = 1};
+
+    assert_int_equal(encode(&b, NULL, 1 << 18), 0);
+    json_decref(line(0));
+    assert_string_equal(
+        got.data,
+        "{\"time\":3.000000000,\"signal\":\"metric\",\"name\":\"x\",\"unit\":\"s\","
+        "\"type\":\"exponential_histogram\",\"temporality\":\"delta\",\"start\":1.000000000,"
+        "\"value\":{\"count\":4,\"sum\":2.5,\"min\":0.0,\"max\":2.0,\"scale\":-1,"
+        "\"zero_count\":1,\"offset\":-3,\"buckets\":[1,0,2]},"
+        "\"exemplars\":[{\"time\":1.500000000,\"value\":0.5,"
+        "\"trace_id\":\"01000000000000000000000000000000\",\"span_id\":\"0200000000000000\"},"
+        "{\"time\":2.500000000,\"value\":2.0,\"attributes\":{\"k\":\"v\\\\xff\"}}],"
+        "\"attributes\":{},\"escaped\":[\"exemplars.attributes.k\"],\"resource\":{}}\n");
+}
+
+static void spans_tell_their_events_and_links(void **state)
+{
+    (void)state;
+    struct attribute a[] = {text_attribute("exception.type", "E")};
+    struct span_event events[] = {{.time = 5, .name = TEXT("exception"), .attributes = {a, 1, 2}},
+                                  {.time = 6, .name = TEXT("b\xff")}};
+    struct span_link links[] = {
+        {.trace_id = {1}, .span_id = {2}, .trace_state = TEXT("k=v"), .attributes = {a, 1, 0}},
+        {.trace_id = {3}, .span_id = {4}}};
+    struct span s = {.name = TEXT("n"),
+                     .start_time = 4,
+                     .end_time = 7,
+                     .events = events,
+                     .event_count = 2,
+                     .links = links,
+                     .link_count = 2,
+                     .dropped_events = 1,
+                     .dropped_links = 9};
+    struct batch b = {.signal = SIGNAL_TRACES, .spans = &s, .count = 1};
+
+    assert_int_equal(encode(&b, NULL, 1 << 18), 0);
+    json_decref(line(0));
+    assert_string_equal(
+        got.data,
+        "{\"time\":0.000000004,\"signal\":\"span\",\"name\":\"n\",\"duration\":0.000000003,"
+        "\"events\":[{\"time\":0.000000005,\"name\":\"exception\","
+        "\"attributes\":{\"exception.type\":\"E\"},\"attributes_dropped\":2},"
+        "{\"time\":0.000000006,\"name\":\"b\\\\xff\"}],\"events_dropped\":1,"
+        "\"links\":[{\"trace_id\":\"01000000000000000000000000000000\","
+        "\"span_id\":\"0200000000000000\",\"trace_state\":\"k=v\","
+        "\"attributes\":{\"exception.type\":\"E\"}},"
+        "{\"trace_id\":\"03000000000000000000000000000000\",\"span_id\":\"0400000000000000\"}],"
+        "\"links_dropped\":9,\"attributes\":{},\"escaped\":[\"events.name\"],\"resource\":{}}\n");
 }
 
 static void configured_tags_are_on_every_line(void **state)
@@ -544,6 +577,8 @@ int main(void)
         cmocka_unit_test(metrics_have_the_documented_shape),
         cmocka_unit_test(logs_have_the_documented_shape),
         cmocka_unit_test(spans_have_the_documented_shape),
+        cmocka_unit_test(exponential_histograms_and_exemplars),
+        cmocka_unit_test(spans_tell_their_events_and_links),
         cmocka_unit_test(configured_tags_are_on_every_line),
         cmocka_unit_test(any_bytes_can_be_had_back),
         cmocka_unit_test(every_pair_of_bytes_is_judged_as_jansson_does),

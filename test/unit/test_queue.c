@@ -44,7 +44,9 @@ static int remove_dir(void **state)
 static struct queue *new_queue(const struct sink_encoder *encoder, const char *url)
 {
     const char *error = NULL;
-    struct queue *q = queue_new(encoder, url, &conf, -1, -1, &error);
+    struct queue *q = queue_new(&(struct queue_options){.encoder = encoder, .url = url, .conf = &conf,
+                                                       .saved_stdout = -1, .saved_stderr = -1},
+                                &error);
 
     if (!q)
         fail_msg("%s", error);
@@ -97,7 +99,6 @@ static void what_is_put_arrives_in_order(void **state)
     struct queue *q = new_queue(&ndjson_encoder, path);
     uint64_t failed = 9;
 
-    assert_ptr_equal(queue_encoder(q), &ndjson_encoder);
     assert_true(queue_flush(q, now_mono() + 1000 * MS, false, &failed));
     assert_int_equal(failed, 0);
     assert_int_equal(queue_due(q), UINT64_MAX);
@@ -118,7 +119,9 @@ static void bad_addresses_are_refused_with_a_reason(void **state)
     (void)state;
     const char *error = NULL;
 
-    assert_null(queue_new(&ndjson_encoder, "http://x", &conf, -1, -1, &error));
+    assert_null(queue_new(&(struct queue_options){.encoder = &ndjson_encoder, .url = "gopher://x",
+                                                  .conf = &conf},
+                          &error));
     assert_non_null(error);
 }
 
@@ -208,7 +211,10 @@ static void a_slow_sink_gets_it_all_in_the_end(void **state)
     const char *error;
     assert_int_equal(pipe(p), 0);
     fcntl(p[0], F_SETFL, O_NONBLOCK);
-    struct queue *q = queue_new(&ndjson_encoder, "stdout", &conf, p[1], -1, &error);
+    struct queue *q = queue_new(&(struct queue_options){.encoder = &ndjson_encoder, .url = "stdout",
+                                                       .conf = &conf, .saved_stdout = p[1],
+                                                       .saved_stderr = -1},
+                                &error);
     assert_non_null(q);
 
     assert_int_equal(put_logs(q, 0, 2500, 200), 0);

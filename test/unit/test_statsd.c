@@ -1,9 +1,5 @@
 /* The StatsD encoder: every line against the grammar of its format, and exact texts. */
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "units.h"
 
 #include <math.h>
 #include <regex.h>
@@ -13,42 +9,19 @@
 
 #include "report/sink.h"
 
-static struct {
-    char *data;
-    size_t length, units, items, biggest;
-} got;
-
-static void collect(void *context, const void *data, size_t length, size_t items)
-{
-    (void)context;
-    assert_true(length > 0);
-    assert_int_equal(((const char *)data)[length - 1], '\n');
-    got.data = realloc(got.data, got.length + length + 1);
-    memcpy(got.data + got.length, data, length);
-    got.length += length;
-    got.data[got.length] = '\0';
-    got.units++;
-    got.items += items;
-    if (length > got.biggest)
-        got.biggest = length;
-}
-
 static size_t encode(const struct batch *batch, const struct conf *conf, size_t unit_max)
 {
-    free(got.data);
-    memset(&got, 0, sizeof(got));
-    got.data = strdup("");
-    return statsd_encoder.encode(batch, conf, unit_max, collect, NULL);
+    return encode_with(&statsd_encoder, batch, conf, unit_max);
 }
 
 /* Each line must match the format's grammar as its servers read it. */
 static void check_grammar(enum statsd_format format)
 {
-    const char *pattern =
-        format == STATSD_PLAIN
-            ? "^[A-Za-z0-9_.]+:-?[0-9.]+\\|(c|g|ms)$"
-            : "^[A-Za-z0-9_.]+:-?[0-9.]+(:-?[0-9.]+)*\\|(c|g|d)"
-              "(\\|#[^|,:#@]+:[^|,#@]+(,[^|,:#@]+:[^|,#@]+)*)?(\\|c:[A-Za-z0-9_.-]+)?$";
+    const char *pattern = format == STATSD_PLAIN
+                              ? "^[A-Za-z0-9_.]+:-?[0-9.]+\\|(c|g|ms)$"
+                              : "^[A-Za-z0-9_.]+:-?[0-9.]+(:-?[0-9.]+)*\\|(c|g|d)"
+                                "(\\|#[^|,:#@]+:[^|,#@]+(,[^|,:#@]+:[^|,#@]+)*)?(\\|c:[A-Za-z0-9_.-"
+                                "]+)?(\\|e:[A-Za-z0-9_.,:/-]+)?$";
     regex_t regex;
     assert_int_equal(regcomp(&regex, pattern, REG_EXTENDED | REG_NOSUB), 0);
     char *copy = strdup(got.data), *rest = copy, *line;
@@ -58,13 +31,6 @@ static void check_grammar(enum statsd_format format)
     }
     free(copy);
     regfree(&regex);
-}
-
-static struct attribute text_attribute(const char *key, const char *value)
-{
-    struct attribute a = {.key = text_of(key), .type = VALUE_TEXT};
-    a.text = text_of(value);
-    return a;
 }
 
 static size_t encode_one(const struct metric *m, const struct conf *conf,
@@ -174,6 +140,41 @@ static void histograms_are_sent_without_invention(void **state)
     assert_int_equal(got.units, 0);
 }
 
+static void exponential_histograms_are_counts_and_sums(void **state)
+{
+    (void)state;
+    const uint64_t buckets[] = {2, 1};
+    struct metric_point p = {.exponential = {.count = UINT32_MAX,
+                                             .sum = 3.25,
+                                             .min = 0,
+                                             .max = 3,
+                                             .has_extremes = true,
+                                             .scale = 4,
+                                             .zero_count = 1,
+                                             .buckets = buckets,
+                                             .bucket_count = 2}};
+    struct metric m = {.name = TEXT("x"),
+                       .unit = TEXT("s"),
+                       .type = METRIC_EXPONENTIAL,
+                       .temporality = TEMPORALITY_DELTA,
+                       .points = &p,
+                       .count = 1};
+    struct conf dog = {0}, plain = {.statsd_format = STATSD_PLAIN};
+
+    assert_int_equal(encode_one(&m, &dog, NULL), 0);
+    assert_string_equal(got.data, "x.count:4294967295|c\nx.sum:3.25|c\nx.min:0|g\nx.max:3|g\n");
+    encode_one(&m, &plain, NULL);
+    assert_string_equal(got.data, "x.count:4294967295|c\nx.sum:3.25|c\nx.min:0|g\nx.max:3|g\n");
+    m.temporality = TEMPORALITY_CUMULATIVE;
+    p.exponential.has_extremes = false;
+    encode_one(&m, &dog, NULL);
+    assert_string_equal(got.data, "x.count:4294967295|g\nx.sum:3.25|g\n");
+    m.temporality = TEMPORALITY_DELTA;
+    p.exponential = (struct exponential){0};
+    assert_int_equal(encode_one(&m, &dog, NULL), 0);
+    assert_int_equal(got.units, 0);
+}
+
 static void long_distributions_are_split_between_lines(void **state)
 {
     (void)state;
@@ -266,6 +267,55 @@ static void tags_come_from_configuration_and_resource_once(void **state)
     assert_string_equal(got.data, "m.env_test.host_name_mine.service_name_web.many_x.many_y:1|g\n");
 }
 
+/* As Datadog's agent gets it from a pod: tags, the entity, the container, the external data. */
+static void datadogs_agent_is_told_the_origin(void **state)
+{
+    (void)state;
+    struct attribute own[] = {text_attribute("service.name", "web"),
+                              text_attribute("container.id", "83c0a9")};
+    struct resource resource = {{own, 2, 0}, 1};
+    struct conf_pair pairs[] = {{(char *)"env", (char *)"prod"},
+                                {(char *)"version", (char *)"1.2"}};
+    char *chosen[] = {(char *)"service.name"};
+    struct conf conf = {.tags = {pairs, 2},
+                        .statsd_tags = {chosen, 1},
+                        .statsd_entity = (char *)"6f1c-uid",
+                        .statsd_external = (char *)"it-false,cn-web,pu-6f|1c\n"};
+    struct attribute a[] = {text_attribute("file.operation", "read")};
+    const double values[] = {0.5, 0.25};
+    struct metric_point p[] = {{.attributes = {a, 1, 0}, .is_int = true, .integer = 512},
+                               {.histogram = {.count = 2,
+                                              .sum = 0.75,
+                                              .min = 0.25,
+                                              .max = 0.5,
+                                              .has_extremes = true,
+                                              .values = values}}};
+    struct metric m[] = {{.name = TEXT("scope.file.io"),
+                          .type = METRIC_SUM,
+                          .temporality = TEMPORALITY_DELTA,
+                          .points = p,
+                          .count = 1},
+                         {.name = TEXT("d"),
+                          .type = METRIC_HISTOGRAM,
+                          .temporality = TEMPORALITY_DELTA,
+                          .points = p + 1,
+                          .count = 1}};
+    struct batch b = {.signal = SIGNAL_METRICS, .resource = &resource, .metrics = m, .count = 2};
+#define COMMON "env:prod,version:1.2,service.name:web,dd.internal.entity_id:6f1c-uid"
+#define ORIGIN "|c:83c0a9|e:it-false,cn-web,pu-6f_1c_\n"
+
+    assert_int_equal(encode(&b, &conf, 1432), 0);
+    check_grammar(STATSD_DOGSTATSD);
+    assert_int_equal(got.units, 1);
+    assert_string_equal(got.data, "scope.file.io:512|c|#file.operation:read," COMMON ORIGIN
+                                  "d.count:2|c|#" COMMON ORIGIN "d.sum:0.75|c|#" COMMON ORIGIN
+                                  "d.min:0.25|g|#" COMMON ORIGIN "d.max:0.5|g|#" COMMON ORIGIN
+                                  "d:0.5:0.25|d|#" COMMON ORIGIN);
+    conf.statsd_format = STATSD_PLAIN; /* which has no such fields */
+    encode(&b, &conf, 1432);
+    assert_non_null(strstr(got.data, "version_1_2.service_name_web:512|c\n"));
+}
+
 static void units_are_packed_and_lines_never_split(void **state)
 {
     (void)state;
@@ -325,6 +375,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(counters_and_gauges),
         cmocka_unit_test(histograms_are_sent_without_invention),
+        cmocka_unit_test(exponential_histograms_are_counts_and_sums),
+        cmocka_unit_test(datadogs_agent_is_told_the_origin),
         cmocka_unit_test(long_distributions_are_split_between_lines),
         cmocka_unit_test(names_and_tags_are_sanitised),
         cmocka_unit_test(tags_come_from_configuration_and_resource_once),

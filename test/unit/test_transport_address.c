@@ -16,23 +16,31 @@ static void known_forms_are_understood(void **state)
     const struct {
         const char *url;
         enum address_type type;
-        const char *host, *port, *path, *formatted;
+        const char *host, *port, *path, *formatted, *target;
     } cases[] = {
-        {"stdout", ADDRESS_STDOUT, "", "", "", "stdout"},
-        {"stderr", ADDRESS_STDERR, "", "", "", "stderr"},
+        {"stdout", ADDRESS_STDOUT, "", "", "", "stdout", ""},
+        {"stderr", ADDRESS_STDERR, "", "", "", "stderr", ""},
         {"file:///var/log/a.ndjson", ADDRESS_FILE, "", "", "/var/log/a.ndjson",
-         "file:///var/log/a.ndjson"},
-        {"/tmp/a b%41", ADDRESS_FILE, "", "", "/tmp/a b%41", "file:///tmp/a b%2541"},
-        {"file:///tmp/a%20b%zz", ADDRESS_FILE, "", "", "/tmp/a b%zz", "file:///tmp/a b%25zz"},
-        {"out.ndjson", ADDRESS_FILE, "", "", "out.ndjson", "out.ndjson"},
-        {"tcp://localhost:9109", ADDRESS_TCP, "localhost", "9109", "", "tcp://localhost:9109"},
-        {"tcp://10.0.0.1:09109/", ADDRESS_TCP, "10.0.0.1", "9109", "", "tcp://10.0.0.1:9109"},
-        {"udp://[::1]:8125", ADDRESS_UDP, "::1", "8125", "", "udp://[::1]:8125"},
-        {"udp://[fe80::1%lo]:1", ADDRESS_UDP, "fe80::1%lo", "1", "", "udp://[fe80::1%lo]:1"},
-        {"unix:///run/x.sock", ADDRESS_UNIX, "", "", "/run/x.sock", "unix:///run/x.sock"},
-        {"unix://@name", ADDRESS_UNIX, "", "", "@name", "unix://@name"},
-        {"unixgram:///run/d", ADDRESS_UNIXGRAM, "", "", "/run/d", "unixgram:///run/d"},
-        {"unixgram://@d", ADDRESS_UNIXGRAM, "", "", "@d", "unixgram://@d"},
+         "file:///var/log/a.ndjson", ""},
+        {"/tmp/a b%41", ADDRESS_FILE, "", "", "/tmp/a b%41", "file:///tmp/a b%2541", ""},
+        {"file:///tmp/a%20b%zz", ADDRESS_FILE, "", "", "/tmp/a b%zz", "file:///tmp/a b%25zz", ""},
+        {"out.ndjson", ADDRESS_FILE, "", "", "out.ndjson", "out.ndjson", ""},
+        {"tcp://localhost:9109", ADDRESS_TCP, "localhost", "9109", "", "tcp://localhost:9109", ""},
+        {"tcp://10.0.0.1:09109/", ADDRESS_TCP, "10.0.0.1", "9109", "", "tcp://10.0.0.1:9109", ""},
+        {"udp://[::1]:8125", ADDRESS_UDP, "::1", "8125", "", "udp://[::1]:8125", ""},
+        {"udp://[fe80::1%lo]:1", ADDRESS_UDP, "fe80::1%lo", "1", "", "udp://[fe80::1%lo]:1", ""},
+        {"unix:///run/x.sock", ADDRESS_UNIX, "", "", "/run/x.sock", "unix:///run/x.sock", ""},
+        {"unix://@name", ADDRESS_UNIX, "", "", "@name", "unix://@name", ""},
+        {"unixgram:///run/d", ADDRESS_UNIXGRAM, "", "", "/run/d", "unixgram:///run/d", ""},
+        {"unixgram://@d", ADDRESS_UNIXGRAM, "", "", "@d", "unixgram://@d", ""},
+        {"tls://h:6514", ADDRESS_TLS, "h", "6514", "", "tls://h:6514", ""},
+        {"http://localhost", ADDRESS_HTTP, "localhost", "80", "", "http://localhost:80/", "/"},
+        {"http://c:4318/v1/logs", ADDRESS_HTTP, "c", "4318", "", "http://c:4318/v1/logs",
+         "/v1/logs"},
+        {"https://[::1]?a=b", ADDRESS_HTTPS, "::1", "443", "", "https://[::1]:443/?a=b", "/?a=b"},
+        {"http+unix:///run/c.sock:/v1", ADDRESS_HTTP_UNIX, "", "", "/run/c.sock",
+         "http+unix:///run/c.sock:/v1", "/v1"},
+        {"http+unix://@c", ADDRESS_HTTP_UNIX, "", "", "@c", "http+unix://@c:/", "/"},
     };
 
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -45,6 +53,7 @@ static void known_forms_are_understood(void **state)
         assert_string_equal(a.host, cases[i].host);
         assert_string_equal(a.port, cases[i].port);
         assert_string_equal(a.path, cases[i].path);
+        assert_string_equal(a.target, cases[i].target);
         assert_int_equal(address_format(&a, out, sizeof(out)), strlen(cases[i].formatted));
         assert_string_equal(out, cases[i].formatted);
         assert_int_equal(address_parse(out, &again, &error), 0);
@@ -62,7 +71,17 @@ static void wrong_forms_are_refused_with_a_reason(void **state)
     memset(name + 8, 'n', 107);
     const char *const urls[] = {
         "",
-        "http://x:1",
+        "gopher://x:1",
+        "http://",
+        "http://x:0",
+        "http://x:/",
+        "http://user@x",
+        "https://user:password@x:1/",
+        "http://x/a b",
+        "http://x/#f",
+        "http+unix://x:/",
+        "http+unix://",
+        "tls://x",
         "tcp://host",
         "tcp://host:",
         "tcp://host:0",
