@@ -7,8 +7,9 @@
  * (os/heap.h). The only user of libyaml. Never prints: troubles are handed to the caller.
  *
  * Precedence, highest first: --set (SCOPE_SET), SCOPE_*, scope.yml, OTEL_CONFIG_FILE (which
- * silences the other OTEL_*), OTEL_*, defaults. A sink that is named anywhere switches off the
- * implicit one.
+ * silences the other OTEL_*), OTEL_*, defaults. What a preset sets is as strong as the source that
+ * names the preset, and weaker than all that this source says itself. A sink that is named anywhere
+ * switches off the implicit one.
  */
 #ifndef SCOPE_CONF_CONF_H
 #define SCOPE_CONF_CONF_H
@@ -47,6 +48,23 @@ enum otlp_protocol { OTLP_PROTOBUF, OTLP_JSON };
 enum otlp_compression { OTLP_GZIP, OTLP_NO_COMPRESSION };
 enum histogram_preference { HISTOGRAMS_AUTO, HISTOGRAMS_EXPLICIT, HISTOGRAMS_EXPONENTIAL };
 enum ndjson_format { NDJSON_FLAT, NDJSON_OTLP, NDJSON_SPLUNK };
+enum exemplar_filter { EXEMPLARS_TRACE_BASED, EXEMPLARS_ALWAYS_ON, EXEMPLARS_ALWAYS_OFF };
+enum sampler {
+    SAMPLER_PARENT_ALWAYS_ON,
+    SAMPLER_ALWAYS_ON,
+    SAMPLER_ALWAYS_OFF,
+    SAMPLER_RATIO,
+    SAMPLER_PARENT_ALWAYS_OFF,
+    SAMPLER_PARENT_RATIO
+};
+enum preset {
+    PRESET_NONE,
+    PRESET_COLLECTOR,
+    PRESET_NEWRELIC,
+    PRESET_DATADOG,
+    PRESET_SPLUNK,
+    PRESET_GRAFANA
+};
 enum statsd_format { STATSD_DOGSTATSD, STATSD_PLAIN };
 enum diagnostics_level { DIAGNOSTICS_ERROR, DIAGNOSTICS_WARN, DIAGNOSTICS_INFO, DIAGNOSTICS_DEBUG };
 
@@ -61,6 +79,7 @@ struct conf_otlp {
     enum otlp_compression compression;
     struct conf_pairs headers; /* values are secrets: never shown */
     uint64_t timeout;          /* ns: of one batch, with its retries (10 s); 0: no limit */
+    uint64_t export_timeout;   /* ns: already in timeout, which it bounds (30 s); 0: no limit */
     uint64_t interval;         /* ns between two exports: metrics 60 s, logs 1 s, traces 5 s */
     uint32_t batch;            /* records or spans of one request at most (512) */
     uint32_t queue; /* records or spans that wait at most (2048); memory.queue bounds too */
@@ -76,8 +95,9 @@ struct conf_events {
 };
 
 struct conf {
-    bool enabled; /* enabled */
-    bool follow;  /* processes.follow: children of exec carry the library on */
+    bool enabled;       /* enabled */
+    enum preset preset; /* preset; what it sets stands in the members below */
+    bool follow;        /* processes.follow: children of exec carry the library on */
 
     struct conf_match *include, *exclude; /* processes.include, processes.exclude */
     size_t include_count, exclude_count;
@@ -127,6 +147,10 @@ struct conf {
 
     uint32_t attribute_count_limit; /* limits.attributes: of a point, record, span (128) */
     uint32_t attribute_value_limit; /* limits.value_length: characters of a text; 0: no limit */
+    enum exemplar_filter exemplars; /* metrics.exemplars */
+    enum sampler sampler;           /* traces.sampler */
+    double sampler_ratio;           /* traces.ratio, 0 to 1 */
+    struct conf_list propagators;   /* traces.propagators: tracecontext, baggage, b3, b3multi */
 
     char *http_proxy, *https_proxy, *no_proxy; /* proxy.http ..., from HTTP_PROXY ...; NULL: none */
     char *tls_ca_file, *tls_client_cert, *tls_client_key; /* tls.*: for every sink over TLS */

@@ -40,6 +40,8 @@ static const char log_files[] = "*.log\0*/log/*\0*/logs/*\0";
 static const char statsd_tags[] = "service.name\0service.version\0deployment.environment.name\0"
                                   "host.name\0process.executable.name\0process.pid\0";
 
+static const char propagators[] = "tracecontext\0baggage\0";
+
 size_t pairs_list(const struct option *o)
 {
     static const uint16_t offsets[PAIRS_LISTS] = {
@@ -66,6 +68,8 @@ const char *option_items(const struct option *o)
         return log_files;
     case LIST_STATSD_TAGS:
         return statsd_tags;
+    case LIST_PROPAGATORS:
+        return propagators;
     default:
         return "";
     }
@@ -77,6 +81,15 @@ const struct option *option_find(size_t from, const char *key)
         if (strcmp(options[i].key, key) == 0)
             return &options[i];
     return NULL;
+}
+
+bool option_has_choice(const struct option *o, const char *name)
+{
+    size_t length = strlen(name);
+    for (const char *c = o->names; *c; c += strcspn(c, "|"), c += *c == '|')
+        if (strcspn(c, "|") == length && memcmp(c, name, length) == 0)
+            return true;
+    return false;
 }
 
 static char variable_letter(char c)
@@ -207,6 +220,9 @@ void option_allowed(const struct option *o, char *out, size_t size)
         value_format_duration(o->high, high);
         snprintf(out, size, "a duration such as 10s or 500ms, from %s to %s", low, high);
         break;
+    case OPTION_RATIO:
+        snprintf(out, size, "a number from 0 to 1");
+        break;
     case OPTION_CHOICE: {
         size_t n = 0;
         for (const char *c = o->names; *c && n + 3 < size; c++) {
@@ -228,6 +244,9 @@ void option_allowed(const struct option *o, char *out, size_t size)
                  "/path, file:///path, stdout, stderr, tcp://host:port, tls://host:port, "
                  "udp://host:port, unix:///path, unixgram:///path, http://host/path, "
                  "https://host/path, http+unix:///socket:/path, off");
+        break;
+    case OPTION_ENDPOINT:
+        snprintf(out, size, "http://host:port, https://host/path, http+unix:///socket:/path, off");
         break;
     case OPTION_LIST:
         snprintf(out, size, "a list of texts");
