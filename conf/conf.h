@@ -79,7 +79,7 @@ struct conf_otlp {
     enum otlp_compression compression;
     struct conf_pairs headers; /* values are secrets: never shown */
     uint64_t timeout;          /* ns: of one batch, with its retries (10 s); 0: no limit */
-    uint64_t export_timeout;   /* ns: already in timeout, which it bounds (30 s); 0: no limit */
+    uint64_t export_timeout;   /* ns: bounds timeout, and has done so; 0: does not */
     uint64_t interval;         /* ns between two exports: metrics 60 s, logs 1 s, traces 5 s */
     uint32_t batch;            /* records or spans of one request at most (512) */
     uint32_t queue; /* records or spans that wait at most (2048); memory.queue bounds too */

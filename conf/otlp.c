@@ -68,9 +68,11 @@ static char *signal_url(struct loader *l, const char *base, const char *signal)
 }
 
 /* A request of more than may wait would never be filled. */
-static void settle_batch(struct loader *l, unsigned signal)
+static void settle_bounds(struct loader *l, unsigned signal)
 {
     struct conf_otlp *o = &l->to->conf.otlp[signal];
+    if (o->export_timeout && (!o->timeout || o->timeout > o->export_timeout))
+        o->timeout = o->export_timeout;
     if (!o->queue || o->batch <= o->queue)
         return;
     struct origin batch =
@@ -102,7 +104,7 @@ static void settle_signal(struct loader *l, unsigned signal)
     if (!o->to)
         return;
     inherit(l, signal);
-    settle_batch(l, signal);
+    settle_bounds(l, signal);
 }
 
 /* Nothing has been said about OTLP's options, or the signal is off. */
@@ -117,10 +119,8 @@ static void settle_implicit(struct loader *l)
         if (!o->enabled || conf_was_set(l, offset)) /* set to nothing: off */
             continue;
         o->to = (char *)urls[i];
-        if (l->to->origins) {
-            inherit(l, i);
-            settle_batch(l, i);
-        }
+        inherit(l, i);
+        settle_bounds(l, i);
     }
 }
 

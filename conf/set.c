@@ -54,8 +54,8 @@ static void wrong(struct loader *l, const struct option *o, const struct node *n
     char allowed[256];
     option_allowed(o, allowed, sizeof(allowed));
     /* What may hold a password is not repeated. */
-    bool hide = o->secret || l->hide ||
-                (o->type == OPTION_URL && strchr(n->kind == NODE_SCALAR ? n->text : "", '@'));
+    bool url = o->type == OPTION_URL || o->type == OPTION_ENDPOINT;
+    bool hide = o->secret || l->hide || (url && n->kind == NODE_SCALAR && strpbrk(n->text, "@?"));
     if (n->kind == NODE_SCALAR)
         loader_trouble(l, s->name, n->line, n->column, "%s: \"%.60s\" %s; allowed: %s", o->key,
                        hide ? "***" : n->text, what, allowed);
