@@ -13,7 +13,7 @@ struct document {
     struct source source;
 };
 
-static const char *const signal_names[OTLP_SIGNALS] = {
+static const char signal_names[OTLP_SIGNALS][8] = {
     [OTLP_METRICS] = "metrics", [OTLP_LOGS] = "logs", [OTLP_TRACES] = "traces"};
 
 /* ------------------------------------------------------------------ finding values */
@@ -209,8 +209,8 @@ static void take_limits(struct document *d, const struct node *n)
 static void take_sampler(struct document *d, const struct node *n, bool parent)
 {
     static const char kinds[][8] = {"on", "off", "ratio"};
-    static const char *const keys[] = {"always_on", "always_off", "trace_id_ratio_based",
-                                       "probability/development"};
+    static const char keys[][24] = {"always_on", "always_off", "trace_id_ratio_based",
+                                    "probability/development"};
     const struct node *based = parent ? NULL : child(n, "parent_based");
     char name[16];
     if (based) {
