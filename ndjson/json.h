@@ -1,5 +1,6 @@
 /*
- * json: text into a buffer of fixed size, as JSON. For ndjson/ and report/status.c; pure, one thread.
+ * json: text into a buffer of fixed size, as JSON. For ndjson/ and report/status.c; pure, one
+ * thread.
  *
  * What does not fit sets `full` and writes nothing more: the caller looks once, at a line's end.
  */

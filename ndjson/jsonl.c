@@ -157,15 +157,3 @@ size_t jsonl_end(struct jsonl *l)
     buffer_give(l);
     return l->left_out;
 }
-
-size_t jsonl_count(const struct batch *batch)
-{
-    size_t n = batch->count;
-
-    if (batch->signal == SIGNAL_METRICS) {
-        n = 0;
-        for (size_t i = 0; i < batch->count; i++)
-            n += batch->metrics[i].count;
-    }
-    return n;
-}

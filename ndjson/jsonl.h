@@ -41,9 +41,6 @@ bool jsonl_put(struct jsonl *l, size_t items, jsonl_write *write, const void *wh
 /* Emits what is left; the items that were left out. */
 size_t jsonl_end(struct jsonl *l);
 
-/* Points, records or spans of a batch. */
-size_t jsonl_count(const struct batch *batch);
-
 /* ------------------------------------------------------------------ members, all with a comma
  * first */
 

@@ -163,7 +163,7 @@ static size_t ndjson_encode(const struct batch *batch, const struct conf *conf, 
                             sink_emit *emit, void *context)
 {
     struct jsonl l = {.conf = conf, .emit = emit, .context = context};
-    size_t items = jsonl_count(batch);
+    size_t items = batch_items(batch);
 
     if (!items || !jsonl_begin(&l, unit_max, write_tail, batch->resource))
         return items;

@@ -36,18 +36,12 @@ void reply_print(struct verdict *verdict, const char *data, size_t length)
     verdict->message[n] = '\0';
 }
 
-/*
- * Splunk calls 500 an internal error and tells clients to try again, as 503 (busy), where OTLP's
- * rules would give up: so here 500 is for later, and so is what a gateway in between says. What
- * else is 5xx (501, 505) will be the same the next time.
- */
-static enum outcome outcome_of(int status)
+enum outcome reply_outcome(int status)
 {
     if (status >= 200 && status < 300)
         return OUTCOME_TAKEN;
     switch (status) {
     case 429:
-    case 500:
     case 502:
     case 503:
     case 504:
@@ -66,7 +60,13 @@ void reply_judge(const struct reply *reply, struct verdict *verdict)
     bool whole = !reply->too_large && reply->length;
 
     memset(verdict, 0, sizeof(*verdict));
-    verdict->outcome = outcome_of(reply->status);
+    verdict->outcome = reply_outcome(reply->status);
+    /*
+     * Splunk calls 500 an internal error that passes and tells clients to try again, as with 503
+     * (busy), where OTLP gives up. What else is 5xx (501, 505) will be the same the next time.
+     */
+    if (reply->status == 500)
+        verdict->outcome = OUTCOME_RETRY;
     if (whole && reply_json_text(text, &said)) {
         if (verdict->outcome == OUTCOME_TAKEN && said.code <= 0)
             return; /* "Success", code 0 */

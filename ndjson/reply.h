@@ -33,6 +33,9 @@ bool reply_json_text(struct text text, struct reply_said *said);
  */
 void reply_print(struct verdict *verdict, const char *data, size_t length);
 
+/* What OTLP has a client do after this status. */
+enum outcome reply_outcome(int status);
+
 /*
  * For encoders whose requests are lines of JSON: the status decides, the text (and code) of a JSON
  * body, or a plain one, is the message.

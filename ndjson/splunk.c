@@ -17,7 +17,7 @@ enum {
     HEADS = 1024,      /* a power of two */
     GROUP_MAX = 64,    /* points to a line */
     SMALL_UNIT = 8192, /* below it, points go alone: together they might not fit */
-    NAME_MAX_ = 512,
+    NAME_ROOM = 512,
     NONE = UINT16_MAX,
 };
 
@@ -197,7 +197,7 @@ static void open_metric(struct hec *h, uint64_t time)
 static void metric_name(struct jsonl *l, const struct metric *m, const char *part)
 {
     static const char front[] = "metric_name:";
-    char name[NAME_MAX_];
+    char name[NAME_ROOM];
     size_t n = sizeof(front) - 1, length = strlen(part);
 
     if (m->name.length > sizeof(name) - n - length) {
@@ -283,7 +283,7 @@ static void write_histogram(struct jsonl *l, const void *what)
     }
     dimensions(h, &e->point->attributes);
     uint64_t below = 0;
-    for (size_t i = 0; explicit && g->buckets && i <= g->bound_count; i++) {
+    for (size_t i = 0; explicit && g->count && g->buckets && i <= g->bound_count; i++) {
         below += g->buckets[i];
         bucket_line(h, e, i, below);
     }
@@ -434,7 +434,7 @@ static size_t splunk_encode(const struct batch *batch, const struct conf *conf, 
                     .batch = batch,
                     .resource = batch->resource ? &batch->resource->attributes : &nothing,
                     .group_max = unit_max < SMALL_UNIT ? 1 : GROUP_MAX};
-    size_t items = jsonl_count(batch);
+    size_t items = batch_items(batch);
     bool metrics = batch->signal == SIGNAL_METRICS;
 
     h.host = find(h.resource, "host.name", (struct text){NULL, 0});

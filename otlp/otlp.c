@@ -379,18 +379,6 @@ static void write_run(struct encoding *e, struct run run)
     write_run(e, (struct run){run.first + run.count / 2, run.count - run.count / 2});
 }
 
-static size_t count_items(const struct batch *batch)
-{
-    size_t n = batch->count;
-
-    if (batch->signal == SIGNAL_METRICS) {
-        n = 0;
-        for (size_t i = 0; i < batch->count; i++)
-            n += batch->metrics[i].count;
-    }
-    return n;
-}
-
 static void write_all(struct encoding *e, size_t items, size_t most)
 {
     if (!most || most > items)
@@ -408,7 +396,7 @@ static void write_all(struct encoding *e, size_t items, size_t most)
 
 static size_t encode(struct encoding *e, const struct conf *conf)
 {
-    size_t items = count_items(e->batch);
+    size_t items = batch_items(e->batch);
 
     if (!items)
         return 0;

@@ -112,27 +112,12 @@ static bool read_body(const struct reply *reply, bool status, struct reply_said 
     }
 }
 
-static enum outcome outcome_of(int status)
-{
-    if (status >= 200 && status < 300)
-        return OUTCOME_TAKEN;
-    switch (status) {
-    case 429:
-    case 502:
-    case 503:
-    case 504:
-        return OUTCOME_RETRY;
-    default:
-        return OUTCOME_REFUSED;
-    }
-}
-
 void otlp_judge(const struct reply *reply, struct verdict *verdict)
 {
     struct reply_said said = {.length = 0};
 
     memset(verdict, 0, sizeof(*verdict));
-    verdict->outcome = outcome_of(reply->status);
+    verdict->outcome = reply_outcome(reply->status);
     if (reply->too_large) {
         verdict->outcome = OUTCOME_REFUSED;
         say(verdict, "the reply is too large");

@@ -451,10 +451,8 @@ static size_t statsd_encode(const struct batch *batch, const struct conf *conf, 
 {
     struct encoding e = {
         .conf = conf, .resource = batch->resource, .emit = emit, .context = context};
-    size_t points = 0;
+    size_t points = batch->signal == SIGNAL_METRICS ? batch_items(batch) : 0;
 
-    for (size_t i = 0; batch->signal == SIGNAL_METRICS && i < batch->count; i++)
-        points += batch->metrics[i].count;
     if (!points)
         return 0;
     e.dog = conf->statsd_format == STATSD_DOGSTATSD;

@@ -47,6 +47,9 @@ void *hook_next(const char *name);
  */
 void *hook_libc(const char *name);
 
+/* libscope.so's own path, as the loader has it (it may be relative). NULL: not known. */
+const char *hook_own_path(void);
+
 /*
  * Declares `real`, a pointer to the real function of this wrapper. Resolved at first use (safe on
  * any thread: all find the same). A name that this libc lacks gives NULL: see REAL_OR.

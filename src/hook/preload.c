@@ -262,6 +262,17 @@ bool preload_is_second(void)
     return snapshot() && is_second;
 }
 
+const char *hook_own_path(void)
+{
+    for (const struct link_map *m = snapshot() ? chain_start : NULL; m; m = m->l_next) {
+        if (m->l_ld == _DYNAMIC)
+            return m->l_name;
+        if (m == last_map)
+            break;
+    }
+    return NULL;
+}
+
 bool preload_is_initial(const ElfW(Dyn) * dynamic)
 {
     if (!snapshot() || !last_map || dynamic == _DYNAMIC)

@@ -426,6 +426,8 @@ static void *open_by_libc(const char *path, int mode)
 /* In libc itself since glibc 2.34; before, libc has its own of them. */
 static void find_loader(void)
 {
+    transport_loader.own_path = hook_own_path();
+    transport_loader.libc = hook_libc;
     transport_loader.open = (__typeof__(transport_loader.open))hook_libc("dlopen");
     transport_loader.symbol = (__typeof__(transport_loader.symbol))hook_libc("dlsym");
     if (transport_loader.open && transport_loader.symbol)

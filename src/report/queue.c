@@ -470,6 +470,12 @@ bool queue_is_light(const struct queue *q)
     return !q->failures && q->bytes <= q->pack / 2;
 }
 
+bool queue_is_heavy(const struct queue *q)
+{
+    return q->bytes > q->conf->memory_queue / 2 ||
+           (q->options.items_max && q->items > q->options.items_max / 2);
+}
+
 uint64_t queue_due(const struct queue *q)
 {
     uint64_t end = gives_up_at(q);

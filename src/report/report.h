@@ -143,6 +143,8 @@ size_t queue_items(const struct queue *q); /* waiting */
 void queue_prepare(struct queue *q);       /* opens a file to send to, see transport_prepare */
 /* What waits is little, and may go together with what comes next. */
 bool queue_is_light(const struct queue *q);
+/* More than half of what may wait does. */
+bool queue_is_heavy(const struct queue *q);
 uint64_t queue_sent(const struct queue *q);      /* items that were taken so far */
 const char *queue_reason(const struct queue *q); /* why the last attempt failed */
 void queue_after_fork(struct queue *q); /* forgets what the parent queued, and its connection */

@@ -52,22 +52,41 @@ static bool gathers(const struct reporter *r, const struct sink *s, uint64_t now
     return !r->insist && now < s->next_flush && queue_items(s->queue) < s->batch;
 }
 
+/* Of the time that is left: one part for each sink from the i-th on that has something to send. */
+static uint64_t share_of(const struct reporter *r, unsigned i, uint64_t now)
+{
+    unsigned left = 0;
+
+    for (unsigned j = i; j < SINKS_MAX; j++)
+        left += r->sinks.all[j].queue && queue_items(r->sinks.all[j].queue);
+    return r->deadline > now ? (r->deadline - now) / (left ? left : 1) : 0;
+}
+
 /* Each sink gets its share of the time that is left, so that one that hangs starves no other. */
 static void flush_all(struct reporter *r)
 {
     for (unsigned i = 0; i < SINKS_MAX; i++) {
         struct sink *s = &r->sinks.all[i];
         uint64_t now = now_mono();
-        unsigned left = 0;
         if (!s->queue || gathers(r, s, now))
             continue;
         if (s->next_flush && now >= s->next_flush)
             s->next_flush = next_time(s->next_flush, s->logs_interval, now);
-        for (unsigned j = i; j < SINKS_MAX; j++)
-            left += r->sinks.all[j].queue && queue_items(r->sinks.all[j].queue);
-        uint64_t share = r->deadline > now ? (r->deadline - now) / (left ? left : 1) : 0;
-        sink_flush(s, now + share, r->insist);
+        sink_flush(s, now + share_of(r, i, now), r->insist);
     }
+}
+
+/*
+ * A burst is larger than a queue: what can go, goes now. A sink that takes it gets the time that it
+ * needs, though the turn lasts longer: better than to drop what would go. At the end there is no
+ * more time than there is.
+ */
+static void flush_burst(struct reporter *r, unsigned i)
+{
+    uint64_t now = now_mono();
+
+    sink_flush(&r->sinks.all[i], r->insist ? now + share_of(r, 0, now) : now + FLUSH_TIME,
+               r->insist);
 }
 
 /* ------------------------------------------------------------------ logs and metrics */
@@ -86,12 +105,8 @@ static void put_logs(struct reporter *r, bool final)
             if (!sink_takes(s, SIGNAL_LOGS))
                 continue;
             sink_put(s, &batch);
-            /*
-             * A burst is larger than a queue: what can go, goes now. A sink that takes it gets the
-             * time that it needs, though the turn lasts longer: better than to drop what would go.
-             */
-            if (batch.count == LOGS_AT_ONCE)
-                sink_flush(s, r->insist ? r->deadline : now_mono() + FLUSH_TIME, r->insist);
+            if (batch.count == LOGS_AT_ONCE || queue_is_heavy(s->queue))
+                flush_burst(r, i);
         }
     }
     arena_reset(r->arena);

@@ -33,6 +33,8 @@ struct process_identity {
     struct arena *arena;
     struct process_stat stat;
     struct text executable; /* path */
+    struct text working_directory;
+    bool contained; /* in a pid namespace of its own, or of others */
     struct text *arguments;
     size_t argument_count;
     struct text owner, container;
@@ -168,6 +170,28 @@ static void read_executable(int directory, struct process_identity *id)
     long n = sys(readlinkat, directory, "exe", target, sizeof(target));
     if (n > 0 && target[0] == '/')
         id->executable = arena_copy(id->arena, target, (size_t)n);
+}
+
+/* Where it is when it is first asked for: at the start, or soon after. */
+static void read_working_directory(int directory, struct process_identity *id)
+{
+    static const char deleted[] = " (deleted)";
+    const size_t tail = sizeof(deleted) - 1;
+    char target[4096];
+    long n = sys(readlinkat, directory, "cwd", target, sizeof(target));
+    bool gone = n > (long)tail && !memcmp(target + n - tail, deleted, tail);
+    if (n > 0 && target[0] == '/' && !gone)
+        id->working_directory = arena_copy(id->arena, target, (size_t)n);
+}
+
+/* The first pid namespace has a number that the kernel never gives to another. */
+static void read_namespace(int directory, struct process_identity *id)
+{
+    static const char first[] = "pid:[4026531836]";
+    char target[64];
+    long n = sys(readlinkat, directory, "ns/pid", target, sizeof(target));
+    id->contained = n > 5 && !memcmp(target, first, 5) &&
+                    (n != (long)sizeof(first) - 1 || memcmp(target, first, (size_t)n) != 0);
 }
 
 /*
@@ -329,6 +353,8 @@ static void service(struct fold *f, struct process_identity *id, struct attribut
 static void process(struct fold *f, struct process_identity *id, struct attribute_list *list)
 {
     attributes_int(list, "process.pid", f->pid);
+    if (id->contained && process_is_self(f))
+        attributes_int(list, "process.vpid", f->pid);
     if (id->stat.parent)
         attributes_int(list, "process.parent_pid", id->stat.parent);
     put(list, "process.executable.name", base_name(id->executable));
@@ -337,6 +363,7 @@ static void process(struct fold *f, struct process_identity *id, struct attribut
         put(list, "process.command", id->arguments[0]);
         attributes_texts(list, "process.command_args", id->arguments, id->argument_count);
     }
+    put(list, "process.working_directory", id->working_directory);
     put(list, "process.owner", id->owner);
     if (id->created)
         put(list, "process.creation.time", time_text(id->arena, id->created));
@@ -381,6 +408,11 @@ static const struct variable variables[] = {
     {"K8S_NODE_NAME", "k8s.node.name", false},
     {"K8S_CONTAINER_NAME", "k8s.container.name", false},
     {"K8S_DEPLOYMENT_NAME", "k8s.deployment.name", false},
+    {"K8S_REPLICASET_NAME", "k8s.replicaset.name", false},
+    {"K8S_STATEFULSET_NAME", "k8s.statefulset.name", false},
+    {"K8S_DAEMONSET_NAME", "k8s.daemonset.name", false},
+    {"K8S_JOB_NAME", "k8s.job.name", false},
+    {"K8S_CRONJOB_NAME", "k8s.cronjob.name", false},
     {"K8S_CLUSTER_NAME", "k8s.cluster.name", false},
     {"POD_NAME", "k8s.pod.name", true},
     {"POD_UID", "k8s.pod.uid", true},
@@ -473,6 +505,8 @@ static struct process_identity *identity(struct fold *f)
     if (may_ask) {
         (void)process_read_stat(f, directory, &id->stat);
         read_executable(directory, id);
+        read_working_directory(directory, id);
+        read_namespace(directory, id);
         read_arguments(f, directory, id);
         read_owner(f, directory, id);
         read_environment(f, directory, id);

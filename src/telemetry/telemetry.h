@@ -199,6 +199,8 @@ struct batch {
     };
     size_t count; /* metrics, logs or spans */
 };
+/* Points, records or spans in it: what counts as one item everywhere. */
+size_t batch_items(const struct batch *batch);
 
 /* Memory that lives as long as one batch: bump allocation, freed as a whole. Not thread-safe. */
 struct arena;

@@ -6,6 +6,7 @@
 #include <curl/curl.h>
 #include <errno.h>
 #include <openssl/crypto.h>
+#include <openssl/ssl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
@@ -23,7 +24,8 @@ static const uint64_t MILLISECOND = 1000000u;
 static const uint64_t WAIT_MOST = 1000000000u, WAIT_BLIND = 5000000u; /* ns */
 
 /* The host's: set before anything else is called. */
-static struct http_host host;
+struct http_host http_host;
+#define host http_host
 
 struct http {
     const struct http_options *options;
@@ -40,7 +42,7 @@ struct http {
     /* the reply */
     uint8_t *body;
     size_t length, room, header_bytes;
-    bool too_large, answered;
+    bool too_large, answered, headers_whole, headers_long;
     char retry_after[64], content_type[64];
     char error[CURL_ERROR_SIZE];
 };
@@ -175,10 +177,15 @@ static size_t take_header(char *data, size_t one, size_t length, void *context)
     (void)one;
     h->answered = true;
     h->header_bytes += length;
-    if (h->header_bytes > HEADERS_MAX)
+    h->headers_long = h->header_bytes > HEADERS_MAX;
+    if (h->headers_long)
         return 0;
-    if (length > 5 && !strncmp(data, "HTTP/", 5)) /* of the final response, not of a 100 */
+    if (length > 5 && !strncmp(data, "HTTP/", 5)) { /* of the final response, not of a 100 */
         h->retry_after[0] = h->content_type[0] = '\0';
+        h->headers_whole = false;
+    }
+    if (length <= 2 && data[length - 1] == '\n')
+        h->headers_whole = true;
     if (length > 12 && !strncasecmp(data, "retry-after:", 12))
         copy_value(h->retry_after, sizeof(h->retry_after), data + 12, length - 12);
     if (length > 13 && !strncasecmp(data, "content-type:", 13)) {
@@ -213,6 +220,10 @@ static const char *find_ca(void)
 static bool add_header(struct http *h, const char *name, const char *value)
 {
     size_t room = strlen(name) + strlen(value) + 3;
+
+    /* What would become a header of its own, or end them all, is left out. */
+    if (strpbrk(name, "\r\n:") || strpbrk(value, "\r\n"))
+        return true;
     char *line = malloc(room);
     struct curl_slist *list = NULL;
 
@@ -244,11 +255,21 @@ static bool set_headers(struct http *h, bool packed)
     return good;
 }
 
+/* A write that could not be finished is begun again, with the same bytes at another address. */
+static CURLcode allow_moving(CURL *easy, void *context, void *unused)
+{
+    (void)easy;
+    (void)unused;
+    SSL_CTX_set_mode(context, SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_ENABLE_PARTIAL_WRITE);
+    return CURLE_OK;
+}
+
 static void set_tls(struct http *h)
 {
     const struct http_options *o = h->options;
 
     curl_easy_setopt(h->easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+    curl_easy_setopt(h->easy, CURLOPT_SSL_CTX_FUNCTION, allow_moving);
     curl_easy_setopt(h->easy, CURLOPT_SSL_VERIFYPEER, 1L);
     curl_easy_setopt(h->easy, CURLOPT_SSL_VERIFYHOST, 2L);
     curl_easy_setopt(h->easy, CURLOPT_CAINFO, o->ca_file ? o->ca_file : find_ca());
@@ -414,7 +435,7 @@ static void forget_reply(struct http *h)
     free(h->body);
     h->body = NULL;
     h->length = h->room = h->header_bytes = 0;
-    h->too_large = h->answered = false;
+    h->too_large = h->answered = h->headers_whole = h->headers_long = false;
     h->retry_after[0] = h->content_type[0] = h->error[0] = '\0';
 }
 
@@ -493,6 +514,14 @@ static int drive(struct http *h, CURLcode *code, struct http_wait *wait)
 
 static const char *words(const struct http *h, CURLcode code)
 {
+    if (code == CURLE_SSL_CACERT_BADFILE)
+        return "the file of CA certificates cannot be read";
+    if (code == CURLE_SSL_CERTPROBLEM)
+        return "the client certificate cannot be read";
+    if (h->headers_long)
+        return "the headers of the reply are too long";
+    if (code == CURLE_OK)
+        return "the connection ended inside the headers of the reply";
     return h->error[0] ? h->error : curl_easy_strerror(code);
 }
 
@@ -509,7 +538,14 @@ static int http_step(struct http *h, struct http_result *result, struct http_wai
     over(h);
     result->retry_after = h->retry_after;
     result->error = words(h, code);
-    if (code != CURLE_OK && !h->too_large) {
+    /* An encoding that is none: what it says is not known, but its status is. */
+    if (code == CURLE_BAD_CONTENT_ENCODING && h->headers_whole) {
+        code = CURLE_OK;
+        h->length = 0;
+    }
+    if (h->too_large)
+        h->length = 0;
+    if ((code != CURLE_OK && !h->too_large) || !h->headers_whole) {
         /* A connection that was kept may have been closed meanwhile: no fault of anybody's. */
         return h->kept && !h->answered ? -ESTALE : -EIO;
     }

@@ -14,13 +14,22 @@
 #include "report/sink.h"
 #include "transport/transport.h"
 
-enum { HTTP_LIBRARY_VERSION = 1, HTTP_REPLY_MAX = 4 << 20 };
+enum { HTTP_REPLY_MAX = 4 << 20 };
+/* Both sides must have been built from one contract: its number, and the sizes of what they share.
+ */
+#define HTTP_LIBRARY_VERSION \
+    (2u << 24 | (uint32_t)sizeof(struct http_options) << 12 | (uint32_t)sizeof(struct http_library))
 
 struct http_host {
     void *(*alloc)(size_t size);
     void *(*zalloc)(size_t count, size_t size);
     void *(*resize)(void *p, size_t size);
     void (*release)(void *p);
+    /*
+     * A function of libc's by name, NULL: it has none. For what glibc had in libpthread before 2.34,
+     * where no symbol of the library's would find it.
+     */
+    void *(*libc)(const char *name);
 };
 
 struct http; /* one place to send to: its connection, and the request under way on it */

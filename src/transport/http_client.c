@@ -12,17 +12,21 @@
 #include "os/sys.h"
 #include "transport/http.h"
 #include "transport/lifeline.h"
+#include "transport/proxy.h"
+#include "transport/retry_after.h"
 
 struct http_state {
     struct http_options options;
     const struct http_library *library; /* NULL: not loaded yet */
     struct http *http;                  /* NULL: not opened yet */
     struct transport *link;             /* connects: to the server, or to its proxy */
-    bool proxy;                         /* link leads to the proxy */
+    bool proxied;                       /* link leads to the proxy */
+    char proxy[1024];                   /* its URL, as curl takes it */
     bool connecting, under_way;
-    const void *unit; /* what is under way, and its length */
-    size_t length;
-    uint64_t started; /* the attempt, CLOCK_MONOTONIC ns */
+    size_t length;     /* of the unit that is under way */
+    uint64_t hash;     /* and what it is: another may have its address meanwhile */
+    const char *wrong; /* with the proxy; NULL: nothing */
+    uint64_t started;  /* the attempt, CLOCK_MONOTONIC ns */
     struct http_result result;
     uint64_t retry_after;
     char url[2400];
@@ -53,36 +57,20 @@ static void make_url(struct http_state *s, const struct address *a)
     memmove(port, end, strlen(end) + 1);
 }
 
-/* host:port of a proxy's URL, which may have a user before it. */
-static bool proxy_address(const char *url, struct address *out)
-{
-    const char *at = strstr(url, "://"), *host = at ? at + 3 : url;
-    const char *user = strrchr(host, '@');
-    char tcp[320];
-
-    if (at && strncmp(url, "http://", 7))
-        return false; /* socks and the like */
-    if (user)
-        host = user + 1;
-    size_t length = strcspn(host, "/");
-    const char *colon = memrchr(host, ':', length);
-    bool port = colon && !memchr(colon, ']', length - (size_t)(colon - host));
-    snprintf(tcp, sizeof(tcp), "tcp://%.*s%s", (int)(length < 256 ? length : 256), host,
-             port ? "" : ":3128");
-    return address_parse(tcp, out, NULL) == 0;
-}
-
 /* Where to connect to: the server itself, or the proxy before it. */
-static bool link_address(const struct transport *t, struct http_state *s, struct address *link)
+static void link_address(const struct transport *t, struct http_state *s, struct address *link)
 {
     const struct address *a = &t->address;
     const char *proxy = s->options.proxy;
 
     *link = *a;
     link->type = a->type == ADDRESS_HTTP_UNIX ? ADDRESS_UNIX : ADDRESS_TCP;
-    s->proxy = proxy && *proxy && is_http(t) && a->type != ADDRESS_HTTP_UNIX &&
-               !proxy_passes_by(s->options.no_proxy, a->host, a->port);
-    return !s->proxy || proxy_address(proxy, link);
+    s->proxied = proxy && *proxy && is_http(t) && a->type != ADDRESS_HTTP_UNIX &&
+                 !proxy_is_excepted(s->options.no_proxy, a->host, a->port);
+    if (!s->proxied)
+        return;
+    s->options.proxy = s->proxy;
+    proxy_parse(proxy, link, s->proxy, sizeof(s->proxy), &s->wrong);
 }
 
 int http_new(struct transport *t, const struct http_options *options)
@@ -96,10 +84,7 @@ int http_new(struct transport *t, const struct http_options *options)
     if (options)
         s->options = *options;
     make_url(s, &t->address);
-    if (!link_address(t, s, &link)) {
-        free(s);
-        return -EINVAL;
-    }
+    link_address(t, s, &link);
     s->link = transport_new(&link, &none);
     if (!s->link) {
         free(s);
@@ -237,7 +222,7 @@ static int begin(struct transport *t, const void *data, size_t length, uint64_t 
     if (r != 0)
         return r;
     lifeline_begin();
-    r = s->library->start(s->http, fd, s->proxy, data, length);
+    r = s->library->start(s->http, fd, s->proxied, data, length);
     lifeline_end();
     if (r < 0)
         return away(t, "no memory");
@@ -268,7 +253,7 @@ static int finish(struct transport *t, uint64_t deadline)
             if (r == -EIO)
                 return away(t, s->result.error);
             if (r == 0)
-                s->retry_after = retry_after_parse(s->result.retry_after, now_unix());
+                s->retry_after = retry_after(s->result.retry_after, now_unix());
             return r;
         }
         if (now_mono() >= until)
@@ -280,10 +265,13 @@ static int finish(struct transport *t, uint64_t deadline)
 int http_send(struct transport *t, const void *data, size_t length, uint64_t deadline)
 {
     struct http_state *s = t->http;
-    bool resumes = (s->under_way || s->connecting) && s->unit == data && s->length == length;
+    uint64_t hash = unit_hash(data, length);
+    bool resumes = (s->under_way || s->connecting) && s->hash == hash && s->length == length;
     int r = 0;
 
     s->retry_after = 0;
+    if (s->wrong)
+        return transport_away(t, s->wrong, 0);
     if (lifeline_is_cut())
         return transport_away(t, "the process was forked in the middle of a request", 0);
     if (s->under_way && !resumes) {
@@ -294,7 +282,7 @@ int http_send(struct transport *t, const void *data, size_t length, uint64_t dea
     }
     if (!resumes)
         s->started = now_mono();
-    s->unit = data;
+    s->hash = hash;
     s->length = length;
     if (!s->under_way)
         r = begin(t, data, length, deadline, false);

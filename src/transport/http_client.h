@@ -31,13 +31,4 @@ int stream_connect(struct transport *t, uint64_t deadline);
 struct http_library;
 const struct http_library *http_library(const char **error);
 
-/* Whether no_proxy means this host and port. (proxy.c) */
-bool proxy_passes_by(const char *no_proxy, const char *host, const char *port);
-
-/*
- * What a Retry-After header's value asks for, in ns from `now` (CLOCK_REALTIME ns) on: seconds, or
- * a date in any of the three forms of RFC 9110 5.6.7. 0: garbage, or over already. (retry_after.c)
- */
-uint64_t retry_after_parse(const char *value, uint64_t now);
-
 #endif

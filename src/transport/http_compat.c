@@ -1,8 +1,8 @@
 /*
  * What keeps libscope-http.so loadable where libscope.so is, from glibc 2.31 on: the distribution's
- * static libraries were built for a newer one. --wrap sends their calls here, and from here they go
- * to the oldest version of each function; what looks at files goes to the kernel; and nothing in
- * there opens further libraries.
+ * static libraries were built for a newer one. --wrap sends their calls here; what libpthread had
+ * before 2.34 is asked for by name; what looks at files goes to the kernel; and nothing in there
+ * opens further libraries.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -13,39 +13,32 @@
 
 #include "os/sys.h"
 
-#if defined(__x86_64__)
-#define OLDEST "GLIBC_2.2.5"
-#else
-#define OLDEST "GLIBC_2.17"
-#endif
+#include "transport/http.h"
 
-/* int NAME(parameters), passed on as it is to NAME's oldest version. */
-#define PASS_ON(name, parameters, arguments)            \
-    int old_##name parameters;                          \
-    int __wrap_##name parameters;                       \
-    __asm__(".symver old_" #name "," #name "@" OLDEST); \
-    int __wrap_##name parameters                        \
-    {                                                   \
-        return old_##name arguments;                    \
+extern struct http_host http_host;
+
+/* TYPE NAME(parameters), passed on as it is. What is not there fails as `otherwise`. */
+#define PASS_ON(type, name, otherwise, parameters, arguments) \
+    type __wrap_##name parameters;                            \
+    type __wrap_##name parameters                             \
+    {                                                         \
+        static __typeof__(&__wrap_##name) real;               \
+        if (!real)                                            \
+            real = (__typeof__(real))http_host.libc(#name);   \
+        return real ? real arguments : (otherwise);           \
     }
 
-PASS_ON(pthread_once, (pthread_once_t * once, void (*work)(void)), (once, work))
-PASS_ON(pthread_rwlock_init, (pthread_rwlock_t * l, const pthread_rwlockattr_t *a), (l, a))
-PASS_ON(pthread_rwlock_destroy, (pthread_rwlock_t * l), (l))
-PASS_ON(pthread_rwlock_rdlock, (pthread_rwlock_t * l), (l))
-PASS_ON(pthread_rwlock_wrlock, (pthread_rwlock_t * l), (l))
-PASS_ON(pthread_rwlock_unlock, (pthread_rwlock_t * l), (l))
-PASS_ON(pthread_key_create, (pthread_key_t * key, void (*end)(void *)), (key, end))
-PASS_ON(pthread_key_delete, (pthread_key_t key), (key))
-PASS_ON(pthread_setspecific, (pthread_key_t key, const void *value), (key, value))
-
-void *old_pthread_getspecific(pthread_key_t key);
-void *__wrap_pthread_getspecific(pthread_key_t key);
-__asm__(".symver old_pthread_getspecific,pthread_getspecific@" OLDEST);
-void *__wrap_pthread_getspecific(pthread_key_t key)
-{
-    return old_pthread_getspecific(key);
-}
+PASS_ON(int, pthread_once, ENOSYS, (pthread_once_t * once, void (*work)(void)), (once, work))
+PASS_ON(int, pthread_rwlock_init, ENOSYS, (pthread_rwlock_t * l, const pthread_rwlockattr_t *a),
+        (l, a))
+PASS_ON(int, pthread_rwlock_destroy, ENOSYS, (pthread_rwlock_t * l), (l))
+PASS_ON(int, pthread_rwlock_rdlock, ENOSYS, (pthread_rwlock_t * l), (l))
+PASS_ON(int, pthread_rwlock_wrlock, ENOSYS, (pthread_rwlock_t * l), (l))
+PASS_ON(int, pthread_rwlock_unlock, ENOSYS, (pthread_rwlock_t * l), (l))
+PASS_ON(int, pthread_key_create, ENOSYS, (pthread_key_t * key, void (*end)(void *)), (key, end))
+PASS_ON(int, pthread_key_delete, ENOSYS, (pthread_key_t key), (key))
+PASS_ON(int, pthread_setspecific, ENOSYS, (pthread_key_t key, const void *value), (key, value))
+PASS_ON(void *, pthread_getspecific, NULL, (pthread_key_t key), (key))
 
 /* ------------------------------------------------------------------ sockets */
 

@@ -74,8 +74,10 @@ static void *open_beside(char *path, size_t size)
     char directory[1024];
     void *handle = NULL;
 
+    const char *own = transport_loader.own_path;
     if (!mapped_path((uintptr_t)http_library, directory, sizeof(directory)))
-        snprintf(directory, sizeof(directory), "%s/", SCOPE_LIBDIR);
+        snprintf(directory, sizeof(directory), "%s",
+                 own && strchr(own, '/') ? own : SCOPE_LIBDIR "/");
     char *slash = strrchr(directory, '/');
     slash[1] = '\0';
     for (unsigned i = 0; !handle && i < sizeof(places) / sizeof(places[0]); i++) {
@@ -90,13 +92,13 @@ const struct http_library *http_library(const char **error)
 {
     static const struct http_library *library;
     static bool tried;
-    static const struct http_host functions = {malloc, calloc, realloc, free};
+    struct http_host functions = {malloc, calloc, realloc, free, transport_loader.libc};
     char path[1200] = "";
 
     if (library)
         return library;
     *error = "HTTP: " LIBRARY_NAME " is not beside libscope.so, or cannot be loaded";
-    if (tried || !transport_loader.open || !transport_loader.symbol)
+    if (tried || !transport_loader.open || !transport_loader.symbol || !transport_loader.libc)
         return NULL;
     tried = true; /* what cannot be loaded will not be the next time */
     void *handle = open_beside(path, sizeof(path));

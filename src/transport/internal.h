@@ -70,6 +70,7 @@ long write_quietly(int fd, const struct iovec *parts, int count);
  */
 size_t unit_resume(struct transport *t, const void *data, size_t length);
 void unit_stopped(struct transport *t, const void *data, size_t length, size_t at);
+uint64_t unit_hash(const void *unit, size_t length);
 size_t whole_lines(const char *data, size_t length); /* bytes up to and with the last newline */
 
 /*

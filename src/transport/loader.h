@@ -9,6 +9,8 @@
 struct transport_loader {
     void *(*open)(const char *path, int mode);
     void *(*symbol)(void *handle, const char *name);
+    void *(*libc)(const char *name); /* a function of libc's */
+    const char *own_path; /* of the object that this is in, for where there is no /proc; or NULL */
 };
 extern struct transport_loader transport_loader;
 

@@ -1,91 +1,167 @@
 /*
- * NO_PROXY: which hosts are reached without the proxy: names, addresses, IPv4 networks.
+ * Proxies: as curl and most programs read HTTP_PROXY and NO_PROXY, for it is us who connect.
  */
-#include "transport/http_client.h"
+#include "transport/proxy.h"
 
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
-/* Four numbers with dots between, and nothing behind them but `end`. */
-static bool ipv4(const char *text, size_t length, uint32_t *out)
-{
-    unsigned parts = 0, digits = 0, value = 0;
+/* ------------------------------------------------------------------ exceptions */
 
+struct number {
+    int family; /* 0: it is a name */
+    unsigned char bytes[16];
+};
+
+static struct number numeric(const char *host)
+{
+    struct number n = {0};
+
+    if (inet_pton(AF_INET, host, n.bytes) == 1)
+        n.family = AF_INET;
+    else if (inet_pton(AF_INET6, host, n.bytes) == 1)
+        n.family = AF_INET6;
+    return n;
+}
+
+static bool same_network(const struct number *a, const struct number *b, unsigned bits)
+{
+    unsigned whole = bits / 8, rest = bits % 8;
+
+    if (a->family != b->family || bits > (a->family == AF_INET ? 32u : 128u) ||
+        memcmp(a->bytes, b->bytes, whole) != 0)
+        return false;
+    return !rest || !((a->bytes[whole] ^ b->bytes[whole]) >> (8 - rest));
+}
+
+/* Digits alone, up to three. False: something else. */
+static bool small_number(const char *text, unsigned *out)
+{
+    size_t n = strspn(text, "0123456789");
+
+    if (!n || n > 3 || text[n])
+        return false;
     *out = 0;
-    for (size_t i = 0; i <= length; i++) {
-        if (i < length && text[i] >= '0' && text[i] <= '9' && digits < 3) {
-            value = value * 10 + (unsigned)(text[i] - '0');
-            digits++;
-        } else if (digits && value < 256 && (i == length || text[i] == '.')) {
-            *out = *out << 8 | value;
-            parts++;
-            digits = value = 0;
-        } else {
-            return false;
-        }
-    }
-    return parts == 4;
+    for (; *text; text++)
+        *out = *out * 10 + (unsigned)(*text - '0');
+    return true;
 }
 
-/* 10.0.0.0/8 and the like. */
-static bool network_means(const char *entry, size_t length, const char *host)
+static void cut_last_dot(char *name)
 {
-    const char *slash = memchr(entry, '/', length);
-    uint32_t network, address, bits = 0;
+    size_t n = strlen(name);
 
-    if (!slash || !ipv4(entry, (size_t)(slash - entry), &network) ||
-        !ipv4(host, strlen(host), &address))
-        return false;
-    for (const char *p = slash + 1; p < entry + length; p++) {
-        if (*p < '0' || *p > '9' || bits > 32)
-            return false;
-        bits = bits * 10 + (uint32_t)(*p - '0');
-    }
-    if (slash + 1 == entry + length || bits > 32)
-        return false;
-    uint32_t mask = bits ? ~(uint32_t)0 << (32 - bits) : 0;
-    return (network & mask) == (address & mask);
+    if (n && name[n - 1] == '.')
+        name[n - 1] = '\0';
 }
 
-/* One entry: a name that it or a part of it behind a dot ends in, a port behind a colon, or `*`. */
-static bool entry_means(const char *entry, size_t length, const char *host, const char *port)
+/* Takes `:port` off an entry, and brackets. False: the entry means another port. */
+static bool port_fits(char **entry, const char *port)
 {
-    const char *colon = memrchr(entry, ':', length);
-    bool v6 = colon && memchr(entry, ':', (size_t)(colon - entry)) && entry[length - 1] != ']' &&
-              *entry != '[';
+    char *e = *entry, *colon = NULL;
 
-    if (colon && !v6 && memrchr(entry, ']', (size_t)(entry + length - colon)) == NULL) {
-        size_t digits = (size_t)(entry + length - colon) - 1;
-        if (strlen(port) != digits || memcmp(colon + 1, port, digits) != 0)
+    if (*e == '[') {
+        char *end = strchr(e, ']');
+        if (!end)
             return false;
-        length = (size_t)(colon - entry);
+        *end = '\0';
+        *entry = e + 1;
+        colon = end[1] == ':' ? end + 1 : NULL;
+    } else if (strchr(e, ':') == strrchr(e, ':')) {
+        colon = strchr(e, ':'); /* with more, it is an IPv6 address */
+        if (colon)
+            *colon = '\0';
     }
-    if (length >= 2 && *entry == '[' && entry[length - 1] == ']') {
-        entry++;
-        length -= 2;
-    }
-    if (length == 1 && *entry == '*')
+    return !colon || !strcmp(colon + 1, port);
+}
+
+static bool fits(char *entry, const char *host, const struct number *number, const char *port)
+{
+    unsigned bits;
+
+    if (!strcmp(entry, "*"))
         return true;
-    if (length && *entry == '.') {
-        entry++;
-        length--;
+    char *slash = strchr(entry, '/');
+    if (slash) {
+        *slash = '\0';
+        struct number network = numeric(entry);
+        return number->family && network.family && small_number(slash + 1, &bits) &&
+               same_network(number, &network, bits);
     }
-    size_t all = strlen(host);
-    if (!length || all < length || strncasecmp(host + all - length, entry, length) != 0)
+    if (!port_fits(&entry, port))
         return false;
-    return all == length || host[all - length - 1] == '.';
+    if (number->family) {
+        struct number other = numeric(entry);
+        return other.family && same_network(number, &other, other.family == AF_INET ? 32 : 128);
+    }
+    entry += !strncmp(entry, "*.", 2) ? 2 : *entry == '.';
+    cut_last_dot(entry);
+    size_t n = strlen(entry), h = strlen(host);
+    return n && h >= n && !strcasecmp(host + h - n, entry) && (h == n || host[h - n - 1] == '.');
 }
 
-bool proxy_passes_by(const char *no_proxy, const char *host, const char *port)
+bool proxy_is_excepted(const char *no_proxy, const char *host, const char *port)
 {
-    for (const char *p = no_proxy; p && *p;) {
+    char entry[256], plain[256];
+    size_t h = strcspn(host, "%"); /* without a zone */
+
+    if (!no_proxy || h >= sizeof(plain))
+        return false;
+    memcpy(plain, host, h);
+    plain[h] = '\0';
+    cut_last_dot(plain);
+    struct number number = numeric(plain);
+    for (const char *p = no_proxy; *p;) {
         p += strspn(p, ", \t");
-        size_t length = strcspn(p, ", \t");
-        if (length && network_means(p, length, host))
-            return true;
-        if (length && entry_means(p, length, host, port))
-            return true;
-        p += length;
+        size_t n = strcspn(p, ", \t");
+        if (n && n < sizeof(entry)) {
+            memcpy(entry, p, n);
+            entry[n] = '\0';
+            if (fits(entry, plain, &number, port))
+                return true;
+        }
+        p += n;
     }
     return false;
+}
+
+/* ------------------------------------------------------------------ where it is */
+
+int proxy_parse(const char *proxy, struct address *peer, char *url, size_t size, const char **error)
+{
+    bool secure = !strncasecmp(proxy, "https://", 8);
+    const char *rest = strstr(proxy, "://");
+    char plain[320];
+
+    if (rest && !secure && strncasecmp(proxy, "http://", 7) != 0) {
+        *error = "the proxy is of an unknown kind: http:// and https:// are known";
+        return -EINVAL;
+    }
+    rest = rest ? rest + 3 : proxy;
+    size_t length = strcspn(rest, "/?#"), user = 0;
+    for (size_t i = 0; i < length; i++) {
+        if (rest[i] == '@')
+            user = i + 1;
+    }
+    int n = snprintf(plain, sizeof(plain), "http%s://%.*s/", secure ? "s" : "",
+                     (int)(length - user), rest + user);
+    struct address a;
+    if (n < 0 || (size_t)n >= sizeof(plain) || address_parse(plain, &a, error) < 0) {
+        *error = "the proxy is no URL of the form http://host:port";
+        return -EINVAL;
+    }
+    bool v6 = strchr(a.host, ':');
+    n = snprintf(url, size, "http%s://%.*s%s%s%s:%s", secure ? "s" : "", (int)user, rest,
+                 v6 ? "[" : "", a.host, v6 ? "]" : "", a.port);
+    if (n < 0 || (size_t)n >= size) {
+        *error = "the proxy's URL is too long";
+        return -EINVAL;
+    }
+    memcpy(peer->host, a.host, sizeof(peer->host));
+    memcpy(peer->port, a.port, sizeof(peer->port));
+    peer->type = ADDRESS_TCP;
+    return 0;
 }

@@ -1,132 +1,168 @@
 /*
- * Retry-After: how long a server asks to be left alone (RFC 9110 10.2.3).
+ * Retry-After: how long a server wants to be left alone. Parsed here, for libc's parsers know
+ * locales and time zones.
  */
-#include "transport/http_client.h"
+#include "transport/retry_after.h"
 
-#include <stdlib.h>
+#include <stdbool.h>
 #include <string.h>
 
 static const uint64_t SECOND = 1000000000u;
 
-/* Reads `count` digits, or as many as there are where count is 0. -1: there are none. */
-static int64_t digits(const char **p, unsigned count)
+static bool is_digit(char c)
 {
-    int64_t n = 0;
-    unsigned got = 0;
-
-    while (**p >= '0' && **p <= '9' && (!count || got < count)) {
-        if (n < INT64_MAX / 100)
-            n = n * 10 + (**p - '0');
-        (*p)++;
-        got++;
-    }
-    return got && (!count || got == count) ? n : -1;
+    return c >= '0' && c <= '9';
 }
 
-static bool skip(const char **p, const char *what)
+/* Exactly `count` digits. */
+static bool digits(const char **p, unsigned count, int *out)
 {
-    size_t length = strlen(what);
+    int n = 0;
 
-    if (strncmp(*p, what, length) != 0)
-        return false;
-    *p += length;
+    for (unsigned i = 0; i < count; i++, (*p)++) {
+        if (!is_digit(**p))
+            return false;
+        n = n * 10 + (**p - '0');
+    }
+    *out = n;
     return true;
 }
 
-static int month_of(const char **p)
+static bool text(const char **p, const char *wanted)
+{
+    size_t n = strlen(wanted);
+
+    if (strncmp(*p, wanted, n) != 0)
+        return false;
+    *p += n;
+    return true;
+}
+
+static bool month(const char **p, int *out)
 {
     static const char names[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
 
     for (int i = 0; i < 12; i++) {
-        if (!strncmp(*p, names + 3 * i, 3)) {
+        if (!strncmp(*p, names + i * 3, 3)) {
             *p += 3;
-            return i + 1;
+            *out = i + 1;
+            return true;
         }
     }
-    return 0;
+    return false;
 }
 
 struct date {
-    int64_t year, month, day, hour, minute, second;
+    int year, month, day, hour, minute, second;
 };
 
 static bool time_of_day(const char **p, struct date *d)
 {
-    d->hour = digits(p, 2);
-    if (d->hour < 0 || !skip(p, ":"))
-        return false;
-    d->minute = digits(p, 2);
-    if (d->minute < 0 || !skip(p, ":"))
-        return false;
-    d->second = digits(p, 2);
-    return d->second >= 0;
+    return digits(p, 2, &d->hour) && text(p, ":") && digits(p, 2, &d->minute) && text(p, ":") &&
+           digits(p, 2, &d->second) && d->hour < 24 && d->minute < 60 && d->second <= 60;
 }
 
-/* "Sun, 06 Nov 1994 08:49:37 GMT", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994". */
-static bool parse_date(const char *p, struct date *d, int64_t year_now)
+static bool is_leap(int year)
 {
-    size_t name = strcspn(p, ", ");
-    bool comma = p[name] == ',';
+    return year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+}
 
-    if (name < 3 || name > 9 || !p[name])
+static int days_in(int year, int m)
+{
+    static const char days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+
+    return days[m - 1] + (m == 2 && is_leap(year));
+}
+
+static int64_t seconds_of(const struct date *d)
+{
+    int64_t days = 0;
+
+    for (int y = 1970; y < d->year; y++)
+        days += 365 + is_leap(y);
+    for (int m = 1; m < d->month; m++)
+        days += days_in(d->year, m);
+    days += d->day - 1;
+    return ((days * 24 + d->hour) * 60 + d->minute) * 60 + d->second;
+}
+
+/* Two digits of a year: the one that is at most 50 years ahead (RFC 9110, 5.6.7). */
+static int full_year(int two, uint64_t now)
+{
+    int this_year = 1970 + (int)(now / SECOND / 31556952);
+    int year = this_year - this_year % 100 + two;
+
+    return year > this_year + 50 ? year - 100 : year;
+}
+
+/* Sun, 06 Nov 1994 08:49:37 GMT */
+static bool fixed_form(const char *p, struct date *d)
+{
+    return text(&p, ", ") && digits(&p, 2, &d->day) && text(&p, " ") && month(&p, &d->month) &&
+           text(&p, " ") && digits(&p, 4, &d->year) && text(&p, " ") && time_of_day(&p, d) &&
+           text(&p, " GMT") && !*p;
+}
+
+/* Sunday, 06-Nov-94 08:49:37 GMT, behind the name of the day */
+static bool old_form(const char *p, struct date *d, uint64_t now)
+{
+    int two;
+
+    if (!(text(&p, ", ") && digits(&p, 2, &d->day) && text(&p, "-") && month(&p, &d->month) &&
+          text(&p, "-") && digits(&p, 2, &two) && text(&p, " ") && time_of_day(&p, d) &&
+          text(&p, " GMT") && !*p))
         return false;
-    p += name + (comma ? 2 : 1);
-    if (!comma) {
-        d->month = month_of(&p);
-        if (!d->month || !skip(&p, " "))
-            return false;
-        skip(&p, " ");
-        d->day = digits(&p, 0);
-        if (d->day < 0 || !skip(&p, " ") || !time_of_day(&p, d) || !skip(&p, " "))
-            return false;
-        d->year = digits(&p, 4);
-        return d->year >= 0 && !*p;
+    d->year = full_year(two, now);
+    return true;
+}
+
+/* Sun Nov  6 08:49:37 1994 */
+static bool asctime_form(const char *p, struct date *d)
+{
+    if (!(text(&p, " ") && month(&p, &d->month) && text(&p, " ")))
+        return false;
+    bool one = text(&p, " ");
+    return digits(&p, one ? 1 : 2, &d->day) && text(&p, " ") && time_of_day(&p, d) &&
+           text(&p, " ") && digits(&p, 4, &d->year) && !*p;
+}
+
+static bool parse_date(const char *value, uint64_t now, struct date *d)
+{
+    static const char *const names[] = {"Sunday",   "Monday", "Tuesday", "Wednesday",
+                                        "Thursday", "Friday", "Saturday"};
+    bool known = false;
+
+    for (unsigned i = 0; i < 7 && !known; i++) {
+        const char *p = value;
+        if (text(&p, names[i])) {
+            known = old_form(p, d, now);
+        } else if (!strncmp(value, names[i], 3)) {
+            known = fixed_form(value + 3, d) || asctime_form(value + 3, d);
+        }
     }
-    d->day = digits(&p, 2);
-    bool dashes = *p == '-';
-    if (d->day < 0 || !skip(&p, dashes ? "-" : " "))
-        return false;
-    d->month = month_of(&p);
-    if (!d->month || !skip(&p, dashes ? "-" : " "))
-        return false;
-    d->year = digits(&p, dashes ? 2 : 4);
-    if (d->year < 0)
-        return false;
-    if (dashes) { /* what seems more than fifty years ahead is past */
-        d->year += year_now / 100 * 100;
-        if (d->year > year_now + 50)
-            d->year -= 100;
-    }
-    return skip(&p, " ") && time_of_day(&p, d) && !strcmp(p, " GMT");
+    return known && d->year >= 1970 && d->day >= 1 && d->day <= days_in(d->year, d->month);
 }
 
-/* Days since 1970-01-01 of a date in the Gregorian calendar. */
-static int64_t days_of(int64_t year, int64_t month, int64_t day)
+uint64_t retry_after(const char *value, uint64_t now)
 {
-    int64_t y = month <= 2 ? year - 1 : year;
-    int64_t shifted = (month + 9) % 12; /* from March on, so that February's end is the year's */
-    int64_t of_year = (153 * shifted + 2) / 5 + day - 1;
-
-    return 365 * y + y / 4 - y / 100 + y / 400 + of_year - 719468;
-}
-
-uint64_t retry_after_parse(const char *value, uint64_t now)
-{
-    const char *p = value;
     struct date d = {0};
+    uint64_t n = 0;
+    const char *p = value;
 
-    int64_t seconds = digits(&p, 0);
-    if (seconds >= 0) {
+    if (is_digit(*p)) {
+        for (; is_digit(*p); p++) {
+            if (n < RETRY_AFTER_MAX)
+                n = n * 10 + (uint64_t)(*p - '0');
+        }
         if (*p)
             return 0;
-        return (uint64_t)seconds > UINT64_MAX / SECOND ? UINT64_MAX : (uint64_t)seconds * SECOND;
+        return n < RETRY_AFTER_MAX / SECOND ? n * SECOND : RETRY_AFTER_MAX;
     }
-    int64_t year_now = 1970 + (int64_t)(now / SECOND / 31556952);
-    if (!parse_date(value, &d, year_now) || d.day < 1 || d.day > 31 || d.hour > 23 ||
-        d.minute > 59 || d.second > 60 || d.year < 1970)
+    if (!parse_date(value, now, &d))
         return 0;
-    int64_t then =
-        days_of(d.year, d.month, d.day) * 86400 + d.hour * 3600 + d.minute * 60 + d.second;
-    int64_t left = then - (int64_t)(now / SECOND);
-    return left > 0 ? (uint64_t)left * SECOND : 0;
+    int64_t at = seconds_of(&d);
+    if (at <= (int64_t)(now / SECOND))
+        return 0;
+    n = (uint64_t)at - now / SECOND;
+    return n < RETRY_AFTER_MAX / SECOND ? n * SECOND - now % SECOND : RETRY_AFTER_MAX;
 }

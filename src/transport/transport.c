@@ -251,8 +251,9 @@ long write_quietly(int fd, const struct iovec *parts, int count)
 
 /* ------------------------------------------------------------------ units taken in part */
 
-static uint64_t hash(const char *data, size_t length)
+uint64_t unit_hash(const void *unit, size_t length)
 {
+    const char *data = unit;
     uint64_t h = 0xcbf29ce484222325u;
 
     for (size_t i = 0; i < length; i++)
@@ -265,7 +266,8 @@ size_t unit_resume(struct transport *t, const void *data, size_t length)
     size_t at = t->stopped;
 
     t->stopped = 0;
-    return at && at < length && length == t->stopped_length && hash(data, length) == t->stopped_hash
+    return at && at < length && length == t->stopped_length &&
+                   unit_hash(data, length) == t->stopped_hash
                ? at
                : 0;
 }
@@ -275,7 +277,7 @@ void unit_stopped(struct transport *t, const void *data, size_t length, size_t a
     t->stopped = at;
     t->stopped_length = length;
     if (at)
-        t->stopped_hash = hash(data, length);
+        t->stopped_hash = unit_hash(data, length);
 }
 
 size_t whole_lines(const char *data, size_t length)

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Measures what the library costs, beside the same program without it, interleaved, as ratios.
 
-    test/bench/bench.py [--quick] [calls] [start] [nginx] [redis] [memory] [idle] [--write]
+    test/bench/bench.py [--quick] [calls] [start] [otlp] [nginx] [redis] [memory] [idle] [--write]
 
 With --write the table goes into docs/performance.md. Every figure is a median with its spread over
 rounds in which the configurations take turns; noise of the machine falls on all of them alike.
@@ -84,6 +84,22 @@ def calls():
                  ["call", "bare", "metrics", "metrics and events", "everything"], rows)
 
 
+def short_lives(env, count):
+    """Milliseconds from /bin/true's start to its exit, the mean of `count`."""
+    environment = clean_environment(env)
+    begun = time.perf_counter()
+    for _ in range(count):
+        os.waitpid(os.posix_spawn("/bin/true", ["true"], environment), 0)
+    return (time.perf_counter() - begun) / count * 1e3
+
+
+def added(cost):
+    """Rows of what each configuration costs beside the bare one."""
+    bare = statistics.median(cost["bare"])
+    return [[name, spread(values), f"+{statistics.median(values) - bare:.3f}", f"x{statistics.median(values) / bare:.2f}"]
+            for name, values in cost.items()]
+
+
 def start():
     """Process start to exit, /bin/true, by posix_spawn and wait."""
     rounds, each = (3, 60) if QUICK else (9, 200)
@@ -99,21 +115,14 @@ def start():
         cost = {name: [] for name in configs}
         for _ in range(rounds):
             for name, env in configs.items():
-                environment = clean_environment(env)
-                begun = time.perf_counter()
-                for _ in range(each):
-                    os.waitpid(os.posix_spawn("/bin/true", ["true"], environment), 0)
-                cost[name].append((time.perf_counter() - begun) / each * 1e3)
+                cost[name].append(short_lives(env, each))
                 if name == "all":
                     with open(f"{directory}/telemetry.ndjson") as file:
                         exits = sum('"scope.process.exit"' in l for l in file)
                     assert exits == each, f"{exits} of {each} processes were delivered"
                 wipe(directory)
-    bare = statistics.median(cost["bare"])
-    rows = [[name, spread(values), f"+{statistics.median(values) - bare:.3f}", f"x{statistics.median(values) / bare:.2f}"]
-            for name, values in cost.items()]
     return table(f"/bin/true from start to exit, ms ({rounds} rounds of {each}; every process's exit was in the file)",
-                 ["configuration", "ms", "added", "ratio"], rows)
+                 ["configuration", "ms", "added", "ratio"], added(cost))
 
 
 NGINX = """
@@ -123,6 +132,28 @@ http {{ access_log {d}/access.log; client_body_temp_path {d}; proxy_temp_path {d
 uwsgi_temp_path {d}; scgi_temp_path {d}; keepalive_requests 1000000;
 server {{ listen 127.0.0.1:{port}; root {d}; }} }}
 """
+
+
+def otlp():
+    """Short processes that export over OTLP to a real Collector, and to where nobody listens; and the encoder alone."""
+    from otel_collector import Collector
+    rounds, each = (2, 40) if QUICK else (5, 200)
+    ours = {"LD_PRELOAD": str(LIBRARY), "SCOPE_CONFIG": "/dev/null"}
+    with tempfile.TemporaryDirectory() as directory, Collector(directory) as collector:
+        file = {**ours, "SCOPE_NDJSON_TO": f"file://{directory}/telemetry.ndjson"}
+        configs = {"bare": {}, "NDJSON to a file": file, "OTLP, nobody listens": {**ours, "SCOPE_OTLP_TO": f"http://127.0.0.1:{free_port()}"},
+                   "OTLP to a Collector": {**ours, "SCOPE_OTLP_TO": collector.url}}
+        cost = {name: [] for name in configs}
+        for _ in range(rounds):
+            for name, env in configs.items():
+                cost[name].append(short_lives(env, each))
+                wipe(directory)
+        exits = sum(1 for line in collector.read().lines if line.get("name") == "scope.process.exit")
+        assert exits == rounds * each, f"{exits} of {rounds * each} processes were delivered"
+    first = table(f"/bin/true from start to exit, ms ({rounds} rounds of {each}; each of {rounds * each} processes was delivered to the Collector)",
+                  ["configuration", "ms", "added", "ratio"], added(cost))
+    made = subprocess.run([BUILD / "bench" / "otlp_bench"], capture_output=True, text=True, check=True).stdout
+    return first + "\n### The encoder alone, ten attributes of twenty characters an item (test/bench/otlp_bench)\n\n```\n" + made + "```\n"
 
 
 def cpu_seconds(pid):
@@ -236,7 +267,7 @@ def machine():
 
 def main():
     global QUICK
-    parts = {"calls": calls, "start": start, "nginx": nginx, "redis": redis, "idle": idle}
+    parts = {"calls": calls, "start": start, "otlp": otlp, "nginx": nginx, "redis": redis, "idle": idle}
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("parts", nargs="*", choices=[*parts, []])
     parser.add_argument("--quick", action="store_true", help="one or two rounds: does it run")

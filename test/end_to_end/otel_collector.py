@@ -8,6 +8,7 @@ What it receives it writes as OTLP's JSON lines, one file a signal, in the order
 """
 import pathlib
 import signal
+import socket
 import subprocess
 import time
 
@@ -45,7 +46,6 @@ class Collector:
         self.url = f"{scheme}://127.0.0.1:{self.port}"
         self.statsd_port = None
         if statsd:
-            import socket
             self.statsd_port = free_port(socket.SOCK_DGRAM)
         self.log = self.directory / "log"
         self.config = self.directory / "config.yaml"

@@ -6,6 +6,9 @@ import time
 
 from observe import bare, scope_environment
 
+# The first log record is then the program's first line: what happens to a first request happens to that.
+NO_EVENTS = {f"events.{family}": "false" for family in ("file", "process", "connection", "name")}
+
 Ended = collections.namedtuple("Ended", "status stdout stderr seconds memory")
 
 

@@ -4,6 +4,7 @@ import shutil
 import subprocess
 
 import pytest
+from hostile_server import HostileServer
 from observe import LIBRARY, ROOT, Recording, clean_environment
 
 SCRIPT = r"""
@@ -43,3 +44,10 @@ def test_other_glibc(suite, tmp_path):
     recording = Recording(place / "telemetry.ndjson")
     assert {e["attributes"].get("file.path") for e in recording.events("scope.file.close")} >= {"/work/f"}
     assert len(recording.events("scope.process.exit")) >= 5
+    # The library that is loaded for HTTP is content with this glibc too.
+    shutil.copy(LIBRARY.with_name("libscope-http.so"), place / "libscope-http.so")
+    with HostileServer() as server:
+        command = ["env", "LD_PRELOAD=/libscope.so", f"SCOPE_OTLP_TO={server.url}", "SCOPE_EXIT_BOUND=5s", "/bin/echo", "over HTTP"]
+        done = subprocess.run(["chroot", place, "env", "-i", *command], capture_output=True, timeout=60)
+        assert (done.returncode, done.stdout, done.stderr) == (0, b"over HTTP\n", b"")
+    assert "over HTTP" in [line.get("body") for line in server.received().lines]

@@ -10,6 +10,8 @@ import pytest
 from observe import BUILD, LIBRARY, ROOT
 
 LISTS = ROOT / "test" / "symbols"
+HTTP = LIBRARY.with_name("libscope-http.so")
+BOTH = pytest.mark.parametrize("library", [LIBRARY, HTTP], ids=lambda path: path.name)
 
 
 def kept(name):
@@ -42,8 +44,14 @@ def test_undefined_symbols(build):
     assert [s for s in got if s not in kept("undefined")] == []
 
 
-def test_needs_libc_alone():
-    out = subprocess.run(["readelf", "-d", LIBRARY], capture_output=True, text=True, check=True).stdout
+@pytest.mark.parametrize("build", ["release", "clang"])
+def test_http_exports_its_one_function(build):
+    assert symbols(ROOT / "build" / build / "libscope-http.so", True) == ["scope_http_library"]
+
+
+@BOTH
+def test_needs_libc_alone(library):
+    out = subprocess.run(["readelf", "-d", library], capture_output=True, text=True, check=True).stdout
     needed = re.findall(r"\(NEEDED\)\s+Shared library: \[(.*?)\]", out)
     assert set(needed) <= {"libc.so.6", "ld-linux-x86-64.so.2", "ld-linux-aarch64.so.1"}, needed
     assert "libc.so.6" in needed
@@ -51,15 +59,17 @@ def test_needs_libc_alone():
     assert not re.search(r"RPATH|RUNPATH|TEXTREL", out)
 
 
-def test_loads_on_glibc_2_31():
-    out = subprocess.run(["readelf", "-V", LIBRARY], capture_output=True, text=True, check=True).stdout
+@BOTH
+def test_loads_on_glibc_2_31(library):
+    out = subprocess.run(["readelf", "-V", library], capture_output=True, text=True, check=True).stdout
     versions = re.findall(r"GLIBC_(\d+)\.(\d+)", out)
     assert versions
     assert max((int(a), int(b)) for a, b in versions) <= (2, 31)
 
 
-def test_stack_is_not_executable():
-    out = subprocess.run(["readelf", "-lW", LIBRARY], capture_output=True, text=True, check=True).stdout
+@BOTH
+def test_stack_is_not_executable(library):
+    out = subprocess.run(["readelf", "-lW", library], capture_output=True, text=True, check=True).stdout
     assert re.search(r"GNU_STACK\s+\S+ \S+ \S+ \S+ \S+ RW ", out)
 
 

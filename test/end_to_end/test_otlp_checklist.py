@@ -16,7 +16,7 @@ import pytest
 from hostile_server import (JSON, OK, PROTOBUF, Answer, Certificates, HostileServer, Proxy, always, partial_success, script,
                             status_message)
 from observe import SCOPE, clean_environment, free_port
-from otlp_run import Living, bodies, exported, otlp_environment, run
+from otlp_run import NO_EVENTS, Living, bodies, exported, otlp_environment, run
 from received import Received, by, series_of, total
 
 ALL = {"/v1/logs", "/v1/metrics"}  # nothing makes spans yet
@@ -426,7 +426,7 @@ def test_status_message_is_only_told(status, tmp_path):
 def test_retryable(status):
     """2.4 Retry only 429, 502, 503, 504"""
     with HostileServer(script([Answer(status), Answer(status)], signal="logs")) as server:
-        with Living(server.url) as program:
+        with Living(server.url, sets=NO_EVENTS) as program:
             program.say("one")
             server.wait(lambda s: "one" in bodies(s.received()))
     got = server.received()
@@ -536,7 +536,7 @@ def test_timeout_is_of_the_whole_batch():
     """2.4 Timeout 10000 ms per batch export (maximum time waited for each batch, so count retries in it)"""
     gate = []
     with HostileServer(lambda r: OK if gate or r.signal != "logs" else Answer(503)) as server:
-        with Living(server.url, {"OTEL_EXPORTER_OTLP_TIMEOUT": "1200"}) as program:
+        with Living(server.url, {"OTEL_EXPORTER_OTLP_TIMEOUT": "1200"}, sets=NO_EVENTS) as program:
             program.say("one")
             server.wait(lambda s: exported(s.received())["timeout"] > 0)
             gate.append(True)
@@ -553,7 +553,7 @@ def test_timeout_is_of_the_whole_batch():
 def test_hanging_server_times_out():
     """2.4 Exporter never blocks the application and never blocks indefinitely"""
     with HostileServer(script([Answer(hang=True)], signal="logs")) as server:
-        with Living(server.url, {"OTEL_EXPORTER_OTLP_TIMEOUT": "1000"}) as program:
+        with Living(server.url, {"OTEL_EXPORTER_OTLP_TIMEOUT": "1000"}, sets=NO_EVENTS) as program:
             program.say("one")
             server.wait(lambda s: len(s.of("logs")) >= 1)
             start = time.monotonic()

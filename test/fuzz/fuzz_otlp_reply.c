@@ -1,6 +1,7 @@
 /*
  * Fuzzes what a collector answers: the first byte chooses the status and the content type, the rest
- * is the body. Whatever it is, the verdict is the status's, and its message is one line of UTF-8.
+ * is the body. Whatever it is, the verdict is the status's, and its message is one line of UTF-8,
+ * for OTLP as for Splunk's collector.
  */
 #include <stdint.h>
 #include <stdlib.h>
@@ -54,6 +55,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         abort();
     otlp_encoder.judge(&reply, &again);
     if (again.rejected != verdict.rejected || strcmp(again.message, verdict.message) != 0)
+        abort();
+    splunk_encoder.judge(&reply, &verdict);
+    check_message(&verdict);
+    if (verdict.outcome != outcomes[data[0] & 3] || verdict.rejected)
         abort();
     free(body);
     return 0;

@@ -2,62 +2,23 @@
  * The NDJSON encoder, judged by a JSON parser of other make (jansson, which refuses invalid UTF-8):
  * shape, exactness of numbers and bytes, units, locale.
  */
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "units.h"
 
 #include <jansson.h>
 #include <locale.h>
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "ndjson/json.h"
-#include "report/sink.h"
 
 static const struct telemetry_scope file_scope = {TEXT("scope.file"), TEXT("2.0.0")};
 
 /* ------------------------------------------------------------------ collecting */
 
-static struct {
-    char *data;
-    size_t length, units, items, biggest;
-} got;
-
-static void collect(void *context, const void *data, size_t length, size_t items)
-{
-    (void)context;
-    assert_int_equal(((const char *)data)[length - 1], '\n');
-    got.data = realloc(got.data, got.length + length + 1);
-    memcpy(got.data + got.length, data, length);
-    got.length += length;
-    got.data[got.length] = '\0';
-    got.units++;
-    got.items += items;
-    if (length > got.biggest)
-        got.biggest = length;
-}
-
 static size_t encode(const struct batch *batch, const struct conf *conf, size_t unit_max)
 {
-    static const struct conf none;
-
-    free(got.data);
-    memset(&got, 0, sizeof(got));
-    return ndjson_encoder.encode(batch, conf ? conf : &none, unit_max, collect, NULL);
-}
-
-static size_t lines(void)
-{
-    size_t n = 0;
-
-    for (size_t i = 0; i < got.length; i++)
-        n += got.data[i] == '\n';
-    return n;
+    return encode_with(&ndjson_encoder, batch, conf, unit_max);
 }
 
 /* The line at p, parsed. */
@@ -87,13 +48,6 @@ static json_t *at(json_t *j, const char *key)
     if (!v)
         fail_msg("no %s", key);
     return v;
-}
-
-static struct attribute text_attribute(const char *key, const char *value)
-{
-    struct attribute a = {.key = text_of(key), .type = VALUE_TEXT};
-    a.text = text_of(value);
-    return a;
 }
 
 static json_t *one_log(const struct log_record *r, const struct resource *resource)

@@ -386,10 +386,16 @@ static void a_queue_holds_no_more_items_than_it_may(void **state)
     stop_server();
 }
 
+static void *libc_function(const char *name)
+{
+    return dlsym(RTLD_DEFAULT, name);
+}
+
 int main(void)
 {
     transport_loader.open = dlopen;
     transport_loader.symbol = dlsym;
+    transport_loader.libc = libc_function;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(where_nobody_listens_the_library_is_not_loaded),
         cmocka_unit_test(what_is_taken_is_told_and_the_connection_kept),

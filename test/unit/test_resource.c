@@ -27,7 +27,20 @@ static void conventions(void **state)
     has_text(a, "telemetry.sdk.name", "scope");
     has_text(a, "telemetry.sdk.language", "c");
     has_int(a, "process.pid", getpid());
-    has_int(a, "process.parent_pid", getppid());
+    if (getppid()) /* the first of a pid namespace has none */
+        has_int(a, "process.parent_pid", getppid());
+    char directory[4096], space[64] = "";
+    if (getcwd(directory, sizeof(directory)))
+        has_text(a, "process.working_directory", directory);
+    /* The number that the process has in its own pid namespace, if that is not the host's. */
+    bool contained = readlink("/proc/self/ns/pid", space, sizeof(space) - 1) > 0 &&
+                     strcmp(space, "pid:[4026531836]") != 0;
+    assert_int_equal(find(a, "process.vpid") != NULL, contained);
+    if (contained)
+        has_int(a, "process.vpid", getpid());
+    has_text(a, "telemetry.sdk.version", SCOPE_VERSION);
+    has_text(a, "telemetry.distro.name", "scope");
+    has_text(a, "telemetry.distro.version", SCOPE_VERSION);
     const struct passwd *user = getpwuid(geteuid());
     if (user)
         has_text(a, "process.owner", user->pw_name);
@@ -95,9 +108,26 @@ static void in_container(void **state)
         assert_int_equal(container_find(none[i][0], strlen(none[i][0]), none[i][1]).length, 0);
 }
 
+/* A process that sits in a directory that is gone says none: the name would be of another. */
+static void directory_is_gone(void **state)
+{
+    (void)state;
+    char name[] = "/tmp/test_resource_XXXXXX", back[4096];
+    assert_non_null(getcwd(back, sizeof(back)));
+    assert_non_null(mkdtemp(name));
+    assert_int_equal(chdir(name), 0);
+    assert_int_equal(rmdir(name), 0);
+    struct fixture *x = fixture_new();
+    fixture_start(x);
+    assert_null(find(fold_resource(x->fold)->attributes, "process.working_directory"));
+    fixture_free(x);
+    assert_int_equal(chdir(back), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(conventions), cmocka_unit_test(instance),
+                                       cmocka_unit_test(directory_is_gone),
                                        cmocka_unit_test(in_container)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,9 +1,5 @@
 /* The StatsD encoder: every line against the grammar of its format, and exact texts. */
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "units.h"
 
 #include <math.h>
 #include <regex.h>
@@ -13,32 +9,9 @@
 
 #include "report/sink.h"
 
-static struct {
-    char *data;
-    size_t length, units, items, biggest;
-} got;
-
-static void collect(void *context, const void *data, size_t length, size_t items)
-{
-    (void)context;
-    assert_true(length > 0);
-    assert_int_equal(((const char *)data)[length - 1], '\n');
-    got.data = realloc(got.data, got.length + length + 1);
-    memcpy(got.data + got.length, data, length);
-    got.length += length;
-    got.data[got.length] = '\0';
-    got.units++;
-    got.items += items;
-    if (length > got.biggest)
-        got.biggest = length;
-}
-
 static size_t encode(const struct batch *batch, const struct conf *conf, size_t unit_max)
 {
-    free(got.data);
-    memset(&got, 0, sizeof(got));
-    got.data = strdup("");
-    return statsd_encoder.encode(batch, conf, unit_max, collect, NULL);
+    return encode_with(&statsd_encoder, batch, conf, unit_max);
 }
 
 /* Each line must match the format's grammar as its servers read it. */
@@ -58,13 +31,6 @@ static void check_grammar(enum statsd_format format)
     }
     free(copy);
     regfree(&regex);
-}
-
-static struct attribute text_attribute(const char *key, const char *value)
-{
-    struct attribute a = {.key = text_of(key), .type = VALUE_TEXT};
-    a.text = text_of(value);
-    return a;
 }
 
 static size_t encode_one(const struct metric *m, const struct conf *conf,

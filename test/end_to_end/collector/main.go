@@ -3,6 +3,10 @@ package main
 
 import (
 	"log"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
 
 	"github.com/open-telemetry/opentelemetry-collector-contrib/exporter/fileexporter"
 	"github.com/open-telemetry/opentelemetry-collector-contrib/receiver/statsdreceiver"
@@ -30,7 +34,24 @@ func factories() (otelcol.Factories, error) {
 	return out, err
 }
 
+// A Collector is not yet told to stop by a SIGTERM that comes while it starts: it would be ended by it. So
+// the signal is held, and said again until it is heard.
+func insist() {
+	told := make(chan os.Signal, 1)
+	signal.Notify(told, syscall.SIGTERM)
+	go func() {
+		<-told
+		for {
+			time.Sleep(200 * time.Millisecond)
+			if err := syscall.Kill(os.Getpid(), syscall.SIGTERM); err != nil {
+				log.Fatal(err)
+			}
+		}
+	}()
+}
+
 func main() {
+	insist()
 	command := otelcol.NewCommand(otelcol.CollectorSettings{
 		BuildInfo: component.BuildInfo{Command: "otelcol", Description: "for the tests", Version: "1"},
 		Factories: factories,
