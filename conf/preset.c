@@ -124,9 +124,11 @@ static bool statsd_address(const struct giving *g, const char *host, char *out, 
 
 static void datadog(const struct giving *g)
 {
+    /* As OpenTelemetry names them, and as Datadog's tags are called. */
     static const struct {
-        char variable[12], attribute[28];
-    } tags[] = {{"DD_ENV", "deployment.environment.name"}, {"DD_VERSION", "service.version"}};
+        char variable[12], attribute[28], tag[8];
+    } tags[] = {{"DD_ENV", "deployment.environment.name", "env"},
+                {"DD_VERSION", "service.version", "version"}};
     char host[264], text[VALUE_SIZE];
     const char *named = variable(g, "DD_AGENT_HOST"), *service = variable(g, "DD_SERVICE");
     write_host(named ? named : "127.0.0.1", host, sizeof(host));
@@ -137,8 +139,10 @@ static void datadog(const struct giving *g)
         give(g, OFFSET(service_name), service);
     for (size_t i = 0; i < 2; i++) {
         const char *value = variable(g, tags[i].variable);
-        if (value)
-            give_pair(g, OFFSET(attributes), tags[i].attribute, value);
+        if (!value)
+            continue;
+        give_pair(g, OFFSET(attributes), tags[i].attribute, value);
+        give_pair(g, OFFSET(tags), tags[i].tag, value);
     }
     /* Metrics go by StatsD: not twice. */
     write_host(named ? named : "localhost", host, sizeof(host));

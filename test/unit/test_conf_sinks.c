@@ -179,6 +179,8 @@ static void preset_datadog(void **state)
         assert_string_equal(c->service_name, "shop");
         assert_string_equal(header(&c->attributes, "deployment.environment.name"), "prod");
         assert_string_equal(header(&c->attributes, "service.version"), "1.2");
+        assert_string_equal(header(&c->tags, "env"), "prod");
+        assert_string_equal(header(&c->tags, "version"), "1.2");
         conf_free(c);
     }
     struct reported r;
