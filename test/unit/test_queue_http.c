@@ -40,7 +40,7 @@ static struct server {
     pthread_t thread;
     const struct answer *script;
     unsigned count; /* answers; the last is given again and again */
-    unsigned requests, connections;
+    _Atomic unsigned requests, connections;
 } server;
 
 static void answer_one(int fd, const struct answer *a)
