@@ -35,7 +35,6 @@ enum otel_rule {
     RULE_MILLISECONDS, /* a whole number */
     RULE_DISABLES,     /* "true" in any case means false here */
     RULE_PAIRS,        /* k=v,k=v with percent-encoding; an error anywhere discards all of it */
-    RULE_PLAIN,        /* as our own variable */
     RULE_EXPORTER,     /* otlp means true here, none false */
     RULE_NAMES,        /* a choice by OpenTelemetry's names, which stand in otel_choices (otel.c) */
 };

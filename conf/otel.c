@@ -92,13 +92,6 @@ static void otel_milliseconds(struct loader *l, const struct option *o, const ch
     conf_set_text(l, o, duration, s);
 }
 
-/* A number that is not one is told in OpenTelemetry's words: it is not used. */
-static void otel_plain(struct loader *l, const struct option *o, const char *text,
-                       const struct source *s)
-{
-    conf_set_text(l, o, text, s);
-}
-
 static void otel_disables(struct loader *l, const struct option *o, const char *text,
                           const struct source *s)
 {
@@ -172,9 +165,6 @@ static void otel_set(struct loader *l, const struct option *o, const char *text,
         break;
     case RULE_EXPORTER:
         otel_exporter(l, o, text, s);
-        break;
-    case RULE_PLAIN:
-        otel_plain(l, o, text, s);
         break;
     default:
         otel_pairs(l, o, text, s);

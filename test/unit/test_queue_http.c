@@ -18,7 +18,7 @@
 
 #include "otlp/otlp.h"
 #include "report/report.h"
-#include "transport/loader.h"
+#include "http_library.h"
 #include "transport/transport.h"
 
 #define MS 1000000ull
@@ -386,16 +386,9 @@ static void a_queue_holds_no_more_items_than_it_may(void **state)
     stop_server();
 }
 
-static void *libc_function(const char *name)
-{
-    return dlsym(RTLD_DEFAULT, name);
-}
-
 int main(void)
 {
-    transport_loader.open = dlopen;
-    transport_loader.symbol = dlsym;
-    transport_loader.libc = libc_function;
+    use_http_library();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(where_nobody_listens_the_library_is_not_loaded),
         cmocka_unit_test(what_is_taken_is_told_and_the_connection_kept),

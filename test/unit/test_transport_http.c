@@ -17,7 +17,7 @@
 #include "report/report.h"
 #include "report/sink.h"
 #include "transport/lifeline.h"
-#include "transport/loader.h"
+#include "http_library.h"
 #include "transport/transport.h"
 
 #define MS 1000000ull
@@ -505,16 +505,9 @@ static void a_library_at_work_is_not_used_in_the_child(void **state)
     server_end(s);
 }
 
-static void *libc_function(const char *name)
-{
-    return dlsym(RTLD_DEFAULT, name);
-}
-
 int main(void)
 {
-    transport_loader.open = dlopen;
-    transport_loader.symbol = dlsym;
-    transport_loader.libc = libc_function;
+    use_http_library();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nobody_there_does_not_load_the_library),
         cmocka_unit_test(a_request_is_as_asked_for),

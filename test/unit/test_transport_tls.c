@@ -14,7 +14,7 @@
 #include "http_server.h"
 #include "report/report.h"
 #include "report/sink.h"
-#include "transport/loader.h"
+#include "http_library.h"
 #include "transport/transport.h"
 
 #define MS 1000000ull
@@ -366,16 +366,9 @@ static void a_stream_needs_the_right_certificate(void **state)
     sink_free(s);
 }
 
-static void *libc_function(const char *name)
-{
-    return dlsym(RTLD_DEFAULT, name);
-}
-
 int main(void)
 {
-    transport_loader.open = dlopen;
-    transport_loader.symbol = dlsym;
-    transport_loader.libc = libc_function;
+    use_http_library();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_good_certificate_is_taken),
         cmocka_unit_test(a_bad_certificate_is_refused_and_named),
