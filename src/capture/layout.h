@@ -25,6 +25,7 @@
 #include <stdint.h>
 
 #include "capture/ops.h"
+#include "capture/trace.h"
 
 #define LAYOUT_MAGIC 0x65706f63734c4f4dULL
 #define LAYOUT_VERSION 1u
@@ -168,6 +169,7 @@ enum {
     RECORD_OUT = 64u,      /* RECORD_DATA: goes to standard output */
     RECORD_BUFFERED = 128u, /* RECORD_DATA: from a fully buffered stdio stream */
     RECORD_RAW = 512u,      /* RECORD_SYSLOG, RECORD_NAME: bytes as on the wire, see there */
+    RECORD_CONTEXT_SHIFT = 16, /* from here on the number of the lane's context; 0: none */
     RECORD_DIRFD = 256u,   /* the payload is struct dir_path: a path relative to a descriptor. In
                               RECORD_PATH with two names the path in it is path NUL path2, and
                               b names both descriptors */
@@ -220,8 +222,41 @@ enum record_type {
     RECORD_THREAD_START, /* fd = tid of the new thread, 0 if not known; result = 0 or -errno */
     RECORD_CHDIR,    /* payload = the new directory, absolute */
     RECORD_NOTE,     /* something that we cannot see. a = enum note */
+    RECORD_CONTEXT,  /* the thread's context from here on (ids all zero: none). payload = struct
+                        trace_ids. Records that follow on this lane have its number in flags */
+    RECORD_MESSAGE,  /* a part of a message of a protocol: payload = struct message_part and bytes */
+    RECORD_TLS,      /* a handshake ended. payload = struct tls_handshake, server name, protocol */
     RECORD_TYPES
 };
+
+/* What framers found in a connection's bytes (frame.h). */
+struct message_part {
+    struct trace_ids ids; /* of the span, with a request's FRAME_HEAD_END; else zero */
+    uint32_t number;      /* of the message, or the stream */
+    uint32_t sequence;    /* of parts of this side of this connection, from 1: a gap is a loss */
+    uint64_t body;
+    uint16_t what;  /* enum frame_what */
+    uint16_t flags; /* FRAME_* */
+    uint8_t protocol; /* enum protocol */
+    uint8_t side;     /* enum frame_side */
+    uint8_t direction; /* 'r' or 'w', as the program has it */
+    uint8_t tls;      /* the bytes are plaintext of TLS */
+    uint32_t messages;
+    uint32_t spare;
+};
+_Static_assert(sizeof(struct message_part) == 72, "message_part");
+
+enum protocol { PROTOCOL_NONE, PROTOCOL_HTTP1, PROTOCOL_HTTP2 };
+
+struct tls_handshake {
+    uint16_t version;    /* on the wire: 0x0303, 0x0304; 0 not known */
+    uint8_t server;      /* the program is the server */
+    uint8_t library;     /* enum tls_library */
+    uint16_t name_length;     /* of the server name, behind this structure; 0 not known */
+    uint16_t protocol_length; /* of ALPN's choice, behind the name */
+};
+
+enum tls_library { TLS_UNKNOWN, TLS_OPENSSL, TLS_GNUTLS, TLS_NSS, TLS_BORINGSSL };
 
 /* A path relative to a directory descriptor: the fold joins the two. */
 struct dir_path {

@@ -1,0 +1,40 @@
+/*
+ * trace: contexts and ids as capture has them. They are made here, on the application's thread,
+ * because they must exist before the next call is made: a child's environment, a request that goes
+ * out, an SDK may carry them on. The fold uses these ids and makes none of its own.
+ *
+ * A thread's context is what its lane holds (lane->context); it lasts until the thread goes back to
+ * its event loop or reads the next request. Freestanding, as all of capture.
+ */
+#ifndef SCOPE_CAPTURE_TRACE_H
+#define SCOPE_CAPTURE_TRACE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* As in telemetry and on the wire: bytes in network order. All zero: none. */
+struct trace_ids {
+    uint8_t trace_id[16];
+    uint8_t span_id[8];
+    uint8_t parent_id[8]; /* all zero: a root, or a parent that is not known */
+    uint8_t flags;        /* W3C: TRACE_SAMPLED, TRACE_RANDOM */
+    uint8_t remote;       /* the parent came in with the request */
+    uint8_t spare[6];
+};
+_Static_assert(sizeof(struct trace_ids) == 40, "five words");
+
+enum { TRACE_SAMPLED = 1, TRACE_RANDOM = 2 };
+
+/*
+ * W3C trace context, section 3.2, of a traceparent's value (no white space around it): version 00
+ * to fe, ids that are not zero, lower case hexadecimal alone; a version above 00 may be longer, with
+ * '-' behind the flags. Fills trace_id, parent_id (the sender's span) and flags (the two bits that
+ * are known, others cleared); the rest of *out is zero. Returns 0, or -EINVAL and *out all zero.
+ */
+int traceparent_parse(const uint8_t *value, size_t length, struct trace_ids *out);
+
+/* "00-<trace>-<span>-<flags>", of ids->span_id. Exactly 55 bytes, no NUL. */
+enum { TRACEPARENT_LENGTH = 55 };
+void traceparent_print(const struct trace_ids *ids, uint8_t out[TRACEPARENT_LENGTH]);
+
+#endif

@@ -1,0 +1,38 @@
+/*
+ * HTTP/2's header compression (RFC 7541), by nghttp2: blocks in, messages out. One decoder for each
+ * direction of a connection. On the reporter's thread; input is hostile; memory is bounded by the
+ * table size that the peer may set, and HTTP2_TABLE_MAX.
+ */
+#ifndef SCOPE_PROTOCOL_HTTP2_H
+#define SCOPE_PROTOCOL_HTTP2_H
+
+#include "protocol/http_message.h"
+
+enum { HTTP2_TABLE_MAX = 65536, HTTP2_HEAD_MAX = 65536 };
+
+struct http2_decoder;
+struct http2_decoder *http2_decoder_new(void); /* NULL: no memory */
+void http2_decoder_free(struct http2_decoder *d);
+/* SETTINGS_HEADER_TABLE_SIZE, as the decoding end of this direction announced it. */
+void http2_decoder_table(struct http2_decoder *d, uint32_t size);
+
+/*
+ * One whole header block. Fields are copied to the arena (which may drop them: fields_dropped).
+ * A block without pseudo fields is a trailer: is_request false, status 0. Returns 0; -EBADMSG: the
+ * block is malformed, and the decoder is of no use any more; -ENOMEM.
+ */
+int http2_decode(struct http2_decoder *d, const uint8_t *block, size_t length, struct arena *arena,
+                 struct http_message *out);
+
+/* ---- gRPC (over HTTP/2): by content-type application/grpc and its kin */
+
+bool grpc_is(const struct http_message *request);
+/* "package.Service/Method", without the leading slash; empty when the path has not that shape. */
+struct text grpc_method(const struct http_message *request);
+/* The name of grpc-status in a trailer or a trailers-only response: "OK", "CANCELLED", ...; the
+   number itself where it has no name; empty when there is none. *code -1 then. */
+struct text grpc_status(const struct http_message *m, int *code);
+/* Whether a status is an error, for a client (all but OK) or a server (section 3.7). */
+bool grpc_is_error(int code, bool server);
+
+#endif
