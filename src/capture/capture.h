@@ -53,6 +53,8 @@ enum {
     FD_PEER_HEARD = 1u << 24, /* RECORD_PEER was written for what came in; FD_PEER_SAID: went out */
     FD_INHERITED = 1u << 25, /* open in the parent at the fork; not met yet in this process */
     FD_READ_END = 1u << 23, /* the end of a pipe that is read */
+    FD_FLOW = 1u << 26, /* what moves here is looked at: flow.h */
+    FD_TLS = 1u << 27,  /* what moves here is ciphertext */
 };
 
 #define FD_KIND(e) ((unsigned)((e) & 0xff))

@@ -1,12 +1,13 @@
 /*
  * The framer of HTTP/1.0 and 1.1 (RFC 9112). See frame.h for what a framer is and may do.
  *
- * Header blocks run from the first byte of the start line to the empty line, that included; trailers
- * of a chunked body are skipped. A body is measured as RFC 9112, section 6.3, says: none after HEAD,
- * 1xx, 204, 304 and a 2xx to CONNECT; chunked; by Content-Length; to the end of the connection. What
- * two readers could measure differently (Content-Length with Transfer-Encoding, or given twice with
- * different values; a chunked coding that is not the last; a space before a colon) is FRAME_LOST, as
- * is a start line that is none. Empty lines before a request line are skipped, bare LF ends a line.
+ * Header blocks run from the first byte of the start line to the empty line, that included;
+ * trailers of a chunked body are skipped. A body is measured as RFC 9112, section 6.3, says: none
+ * after HEAD, 1xx, 204, 304 and a 2xx to CONNECT; chunked; by Content-Length; to the end of the
+ * connection. What two readers could measure differently (Content-Length with Transfer-Encoding, or
+ * given twice with different values; a chunked coding that is not the last; a space before a colon)
+ * is FRAME_LOST, as is a start line that is none. Empty lines before a request line are skipped,
+ * bare LF ends a line.
  */
 #ifndef SCOPE_CAPTURE_HTTP1_FRAME_H
 #define SCOPE_CAPTURE_HTTP1_FRAME_H
@@ -21,8 +22,8 @@ enum { HTTP1_SNIFF = 16 };
 
 /*
  * Whether these first bytes of a direction begin a message: 1 a request, 2 a response, 0 it cannot
- * be, -1 more bytes are needed (never with HTTP1_SNIFF or more). A method is a known one, followed by
- * a space.
+ * be, -1 more bytes are needed (never with HTTP1_SNIFF or more). A method is a known one, followed
+ * by a space.
  */
 int http1_sniff(const uint8_t *bytes, size_t length);
 
@@ -46,8 +47,8 @@ int http1_end(struct http1_frame *f, enum frame_side side, struct frame_step *ou
 const uint8_t *http1_traceparent(const struct http1_frame *f, size_t *length);
 
 /*
- * Requests that have no final response yet, and whether `number` is the oldest of them, the one that
- * the next response answers. Safe on any thread.
+ * Requests that have no final response yet, and whether `number` is the oldest of them, the one
+ * that the next response answers. Safe on any thread.
  */
 uint32_t http1_outstanding(const struct http1_frame *f);
 

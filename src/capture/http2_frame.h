@@ -6,8 +6,8 @@
  * header compression depends on it, so every one is told of, whatever its stream. DATA is not kept:
  * runs of it on one stream are summed up and told with FRAME_BODY when another frame comes, or the
  * stream ends (FRAME_END). The client's preface is skipped. A frame longer than 16 MiB - 1 cannot
- * be; what breaks the rules of framing (a CONTINUATION that does not continue, padding longer than the
- * frame, the wrong stream number) is FRAME_LOST.
+ * be; what breaks the rules of framing (a CONTINUATION that does not continue, padding longer than
+ * the frame, the wrong stream number) is FRAME_LOST.
  */
 #ifndef SCOPE_CAPTURE_HTTP2_FRAME_H
 #define SCOPE_CAPTURE_HTTP2_FRAME_H
@@ -25,7 +25,8 @@ enum { HTTP2_PREFACE = 24 };
  */
 int http2_sniff(const uint8_t *bytes, size_t length);
 
-/* After "101 Switching Protocols" to h2c: the server begins with frames, the client with a preface. */
+/* After "101 Switching Protocols" to h2c: the server begins with frames, the client with a preface.
+ */
 
 /*
  * The next run of bytes of a side, as http1_step. A step of DATA whose message goes on may be told

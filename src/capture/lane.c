@@ -33,8 +33,8 @@ struct lane *lane_bind(struct region_head *region, int32_t pid, int32_t tid)
             lane->counter = 0;
             lane->attention = 0;
             lane->alt_lo = lane->alt_hi = 0;
-            for (unsigned i = 0; i < 4; i++)
-                lane->context[i] = 0;
+            lane->context = (struct trace_ids){0};
+            lane->context_number = 0;
             lane->pid = pid;
             __atomic_store_n(&lane->tid, tid, __ATOMIC_RELEASE);
             uint32_t high = __atomic_load_n(&region->lanes_high, __ATOMIC_RELAXED);

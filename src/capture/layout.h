@@ -107,7 +107,12 @@ struct lane {
     uint32_t next_cell;
     uint32_t thread_said; /* the tid that the last RECORD_THREAD named */
     uint32_t next_sequence; /* of the next chunk */
-    uint64_t context[4]; /* trace id (2), span id, flags: the thread's current trace context */
+    struct trace_ids context; /* the thread's, all zero none */
+    uint32_t context_number;  /* of it, 1 to 65535; 0: none, or not told for want of room */
+    uint32_t next_context;
+    uint32_t context_children;
+    uint64_t context_since;   /* ticks */
+    uint64_t random[2];       /* of the id generator; 0: to be seeded */
     /* indices: 0 none yet, n + 1 a cell of this lane, 255 the region's shared cells */
     uint8_t cell_of[OP_COUNT][KIND_COUNT];
     struct error_count error[LANE_ERRORS];
@@ -312,7 +317,8 @@ enum note {
     X(REJECTED, "rejected")           /* a server took a batch, but not these of it */ \
     X(TIMEOUT, "timeout")             /* a batch was tried for as long as it may be */ \
     X(EXIT_BOUND, "exit_bound")       /* not delivered within the bound at exit */  \
-    X(INVALID, "invalid")             /* a record that made no sense */
+    X(INVALID, "invalid")             /* a record that made no sense */ \
+    X(FLOW, "flow_lost")              /* a connection's bytes that could not be followed */
 
 enum drop {
 #define SCOPE_DROP_ENUM(id, name) DROP_##id,
@@ -332,6 +338,8 @@ enum {
     WATCH_SYSLOG = 64u,
     WATCH_DNS_WIRE = 128u,
     WATCH_METRICS = 256u, /* counters and histograms */
+    WATCH_FLOWS = 1024u,    /* messages of protocols: spans, and metrics of HTTP and RPC */
+    WATCH_TRACES = 2048u,   /* contexts: spans are made of what is seen */
     WATCH_NO_TOTALS = 512u, /* no event will tell what was done on a descriptor: no sums of that */
 };
 
@@ -346,6 +354,9 @@ struct clock_relation {
 };
 
 enum { LOG_GLOBS_SIZE = 1024 };
+
+/* As OTEL_TRACES_SAMPLER: whether the parent's decision holds, else `sample_below` decides alone. */
+enum sampler { SAMPLER_OWN, SAMPLER_PARENT };
 
 struct region_head {
     uint64_t magic;
@@ -362,6 +373,12 @@ struct region_head {
     uint32_t sandboxed;    /* 1: a seccomp filter is on, capture makes no system call */
     uint32_t late;         /* 1: the process is ending, see reporter_late() */
     uint32_t data_max;     /* bytes of one write to a log that are copied at most */
+    struct trace_ids process; /* the span of the process, the parent where no other is known */
+    uint64_t random_seed;  /* ids are drawn from this; anew in each forked child */
+    uint64_t sample_below; /* a new trace is sampled if the last 7 bytes of its id are below this */
+    uint32_t sampler;      /* enum sampler: what is done about a parent's decision */
+    uint32_t adopt_children; /* spans that one context adopts at most; 0: no limit */
+    uint64_t adopt_ticks;  /* a context adopts nothing after this; 0: no limit */
     struct clock_relation clock;
     /* upper-inclusive bounds, in ticks; two more, ~0, so that a search need not look for the end */
     uint64_t bound_ticks[HISTOGRAM_BOUNDS + 2];

@@ -27,7 +27,8 @@ enum { TRACE_SAMPLED = 1, TRACE_RANDOM = 2 };
 
 /*
  * W3C trace context, section 3.2, of a traceparent's value (no white space around it): version 00
- * to fe, ids that are not zero, lower case hexadecimal alone; a version above 00 may be longer, with
+ * to fe, ids that are not zero, lower case hexadecimal alone; a version above 00 may be longer,
+ * with
  * '-' behind the flags. Fills trace_id, parent_id (the sender's span) and flags (the two bits that
  * are known, others cleared); the rest of *out is zero. Returns 0, or -EINVAL and *out all zero.
  */

@@ -23,8 +23,8 @@ struct http_message {
     uint8_t major, minor; /* 1.0, 1.1, 2.0 */
     uint16_t status;      /* responses */
     struct text method;   /* requests */
-    struct text target;   /* as it came: origin, absolute, authority or asterisk form; HTTP/2 :path */
-    struct text scheme;   /* HTTP/2 :scheme, or that of an absolute target; empty: not said */
+    struct text target; /* as it came: origin, absolute, authority or asterisk form; HTTP/2 :path */
+    struct text scheme; /* HTTP/2 :scheme, or that of an absolute target; empty: not said */
     struct text authority; /* HTTP/2 :authority, or that of an absolute target; empty: not said */
     struct http_field fields[HTTP_FIELDS_MAX];
     size_t field_count;
@@ -53,9 +53,9 @@ struct http_target {
 };
 
 /*
- * Server's view (3.1): scheme by X-Forwarded-Proto and Forwarded, host by Forwarded, X-Forwarded-Host,
- * authority, Host. Client's view: authority, Host. tls: the connection is encrypted. Texts are
- * borrowed from the message or live in the arena.
+ * Server's view (3.1): scheme by X-Forwarded-Proto and Forwarded, host by Forwarded,
+ * X-Forwarded-Host, authority, Host. Client's view: authority, Host. tls: the connection is
+ * encrypted. Texts are borrowed from the message or live in the arena.
  */
 void http_target_of(const struct http_message *request, bool server, bool tls, struct arena *arena,
                     struct http_target *out);
@@ -82,8 +82,8 @@ const char *http_route(const char *const *templates, size_t count, struct text p
 
 /*
  * By W3C trace context: traceparent once and valid, tracestate combined in order (members checked,
- * at most 32; a bad one voids it). With b3, where there is no traceparent field: B3, single header or
- * several. Fills trace_id, parent_id, flags; *state lives in the arena or the message. Returns
+ * at most 32; a bad one voids it). With b3, where there is no traceparent field: B3, single header
+ * or several. Fills trace_id, parent_id, flags; *state lives in the arena or the message. Returns
  * whether there is a context. *deferred: B3 gave ids without a decision to sample.
  */
 bool http_context(const struct http_message *request, bool b3, struct trace_ids *out,

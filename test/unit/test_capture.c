@@ -71,12 +71,12 @@ static void counters_outlive_the_thread(void **state)
     count_call(region, lane, OP_STAT, KIND_NONE, 0, 5, 0, 0);
     lane->attention = LANE_VFORK;
     lane->alt_hi = 1000;
-    lane->context[1] = 7;
+    lane->context.span_id[1] = 7;
     lane_release(region, lane);
     assert_ptr_equal(lane_bind(region, 10, 2), lane);
     assert_int_equal(lane->attention, 0);
     assert_int_equal(lane->alt_hi, 0);
-    assert_int_equal(lane->context[1], 0);
+    assert_int_equal(lane->context.span_id[1], 0);
     count_call(region, lane, OP_STAT, KIND_NONE, 0, 5, 0, 0);
     assert_int_equal(cell_count(OP_STAT, KIND_NONE), 2);
     assert_int_equal(lane->next_cell, 1);
