@@ -106,9 +106,11 @@ static int64_t failure(const struct tls_openssl *api, const void *ssl, const str
     if (api->want(ssl) == WANT_NOTHING)
         return -EPROTO;
     int why = call->stale ? 0 : api->get_error(ssl, result);
-    if (why == ERROR_SYSCALL && error && error != EAGAIN)
-        return -(int64_t)error;
-    return why == ERROR_SSL || why == ERROR_SYSCALL ? -ECONNRESET : 0;
+    if (why == ERROR_SSL)
+        return -EPROTO;
+    if (why == ERROR_SYSCALL)
+        return error && error != EAGAIN ? -(int64_t)error : -ECONNRESET;
+    return 0;
 }
 
 static __attribute__((noinline)) void after_handshake(const struct tls_openssl *api,
