@@ -92,7 +92,6 @@ static void server_span(struct flow_call *call, struct trace_ids *ids)
         __builtin_memcpy(parent.span_id, parent.parent_id,
                          8); /* the sender's is its child's parent */
         trace_begin(call->region, call->m->lane, &parent, ids);
-        ids->remote = 1;
     } else {
         trace_begin(call->region, call->m->lane, &no_ids, ids);
     }
