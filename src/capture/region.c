@@ -149,6 +149,7 @@ static void keep_lane(struct lane *own, uint32_t forks, int32_t pid, int32_t tid
     own->tid = tid;
     own->thread_said = 0;
     own->next_sequence = 0;
+    own->context_number = 0; /* nobody has told this process's reporter of it */
     own->random[0] = own->random[1] = 0; /* the parent goes on drawing from these */
     for (unsigned i = 0; i < LANE_ERRORS; i++)
         own->error[i] = (struct error_count){0, 0};

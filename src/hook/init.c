@@ -171,7 +171,7 @@ static uint32_t watch_of(const struct conf *c)
     w |= WATCH_FLOWS | WATCH_TRACES; /* until the options are there */
     if (!c->events_file.enabled && !c->events_connection.enabled)
         w |= WATCH_NO_TOTALS;
-    return w;
+    return w | span_watch();
 }
 
 static void apply(struct region_head *region, const struct conf *c)
@@ -256,6 +256,7 @@ static bool start(char **arguments, char **environment)
     struct clock_relation clock;
     clock_relate(&clock, &first);
     region_set_clock(region, &clock);
+    region->watch |= span_start(region, hook_conf, environment);
     region->enabled = 1;
     /* for the reporter's reclaiming: free while there is one thread, 10 ms as soon as there are two
      */

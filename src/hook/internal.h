@@ -42,6 +42,17 @@ void fd_meet_inherited(struct region_head *region, struct lane *lane, bool all);
 /* Patches the tables of stdio; false: they are not as expected. */
 bool stdio_patch(void);
 
+/* -------- span.c */
+
+/*
+ * Seeds the ids and, where process spans are wanted, makes this process one: what the environment
+ * says is its parent, or that it goes on from before an exec. What was handed over by that exec is
+ * taken out of the environment. Returns what it adds to region->watch.
+ */
+uint32_t span_start(struct region_head *region, const struct conf *conf, char **environment);
+/* What span_start returned. */
+uint32_t span_watch(void);
+
 /* -------- init.c */
 
 /* Makes the region at an early call, before our constructor. True: there is one now. */

@@ -340,6 +340,17 @@ void process_started(struct fold *f,
 void process_metrics(struct fold *f);
 void process_free(struct fold *f);
 
+/* process_span.c */
+/*
+ * The span of the process, which ended as `end` (RECORD_EXIT) says; texts are borrowed from arena
+ * and the resource. False: it is none, or not sampled.
+ */
+bool process_span(struct fold *f, const struct record *end, struct arena *arena, struct span *out);
+void process_span_end(struct fold *f, const struct record *end); /* makes it and puts it */
+
+/* spans.c: copies a span into the queue of those that wait for fold_spans. */
+extern void spans_put(struct fold *f, const struct span *span);
+
 /* fold_streams.c */
 void stream_record(struct fold *f, const struct record *r, const uint8_t *payload, int32_t tid);
 void streams_tick(struct fold *f, bool final);
@@ -370,6 +381,8 @@ struct attribute attribute_text(const char *key, const char *value);
 
 /* resource.c */
 void process_describe(struct fold *f, struct event *e); /* process.* attributes of a start */
+/* The tracestate that came with the process's trace; empty: none did. */
+struct text process_trace_state(struct fold *f);
 void resource_free(struct fold *f);
 
 #endif
