@@ -185,7 +185,7 @@ static void tell(struct flow_call *call, enum frame_side side, const struct fram
 
 static int is_request_head(enum frame_side side, const struct frame_step *step)
 {
-    return side == SIDE_REQUEST && step->what == FRAME_HEAD &&
+    return side == SIDE_REQUEST &&
            (step->flags & (FRAME_HEAD_END | FRAME_TRAILER)) == FRAME_HEAD_END;
 }
 
@@ -212,7 +212,7 @@ static void found(struct flow_call *call, enum frame_side side, const struct fra
     }
     if (step->what == FRAME_LOST)
         drop_count(call->region, DROP_FLOW, 1);
-    if (step->what != FRAME_BODY || step->flags & FRAME_END || step->body)
+    if (step->what != FRAME_BODY || step->flags & (FRAME_END | FRAME_HEAD_END) || step->body)
         tell(call, side, step, &ids, bytes);
 }
 

@@ -25,6 +25,7 @@
 #include <stdint.h>
 
 #include "capture/ops.h"
+#include "capture/frame.h"
 #include "capture/trace.h"
 
 #define LAYOUT_MAGIC 0x65706f63734c4f4dULL

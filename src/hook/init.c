@@ -168,7 +168,10 @@ static uint32_t watch_of(const struct conf *c)
         w |= WATCH_LOGS;
     if (c->logs_syslog)
         w |= WATCH_SYSLOG;
-    w |= WATCH_FLOWS | WATCH_TRACES; /* until the options are there */
+    if (c->traces || (c->metrics && c->metrics_http))
+        w |= WATCH_FLOWS | WATCH_SOCKETS;
+    if (c->traces)
+        w |= WATCH_TRACES | WATCH_NAMES;
     if (!c->events_file.enabled && !c->events_connection.enabled)
         w |= WATCH_NO_TOTALS;
     return w | span_watch();

@@ -56,7 +56,6 @@ void traces_free(struct fold *f);
 
 /* Queues a copy, if its flags say that it is sampled. Within READY_BYTES_MAX; beyond: DROP_STATE.
  */
-void spans_put(struct fold *f, const struct span *span);
 /* A span's ids, parent, flags and state from local ids. */
 void span_identify(struct fold *f, const struct trace_ids *ids, struct span *span);
 /* The same of a log record. */
@@ -82,20 +81,23 @@ struct talk_way {
     struct http2_decoder *decoder;
 };
 
+/* What went by of a body, so far. */
+struct body {
+    uint64_t bytes;
+    uint64_t messages; /* of gRPC */
+    bool uncounted;    /* not all of them could be */
+};
+
 /* A request, and its answer as far as it came. */
 struct exchange {
     struct exchange *next;
     uint32_t number;
     struct trace_ids ids;
-    bool server, tls, grpc;
-    bool request_ended, answered;
-    bool upgraded;
+    bool server, tls, grpc, request_ended;
     int32_t tid;
-    uint64_t start;          /* ticks: the request's first byte */
-    uint64_t answer_at;      /* ticks: the whole head of the final answer */
-    uint64_t request_body;   /* bytes */
-    uint32_t sent, received; /* gRPC: messages of the request, of the response */
-    bool sent_known, received_known;
+    uint64_t start;     /* ticks: the request's first byte */
+    uint64_t answer_at; /* ticks: the whole head of the final answer */
+    struct body asked, answer;
     struct http_message *request, *response, *trailer; /* each one block */
 };
 
@@ -128,9 +130,10 @@ struct ending {
     enum ended how;
     uint64_t ticks;
     uint64_t code; /* ENDED_RESET: HTTP/2's error code */
-    uint64_t response_body;
-    bool body_known;
 };
+
+/* "1.3" of 0x0304; NULL: not known. Static. */
+const char *tls_version_text(unsigned version);
 
 /* http_span.c: an exchange is over, or as far as it will come: its span and its measurements. */
 void exchange_told(struct fold *f, const struct description *d, const struct talk *t,

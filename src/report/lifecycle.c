@@ -18,7 +18,7 @@
 
 /* A shell starts thousands of children: with a collector that hangs, each may wait that share. */
 enum { HURRIED_SHARE = 10 };
-#define PREPARE_BOUND 100000000u /* ns */
+#define PREPARE_BOUND 100000000u  /* ns */
 #define HTTP_FORK_BOUND 50000000u /* ns: a step of the HTTP library takes one or two ms at most */
 
 struct life life;

@@ -37,14 +37,11 @@ struct http_message *message_keep(const struct http_message *m)
     size_t bytes = m->method.length + m->target.length + m->scheme.length + m->authority.length;
     for (size_t i = 0; i < m->field_count; i++)
         bytes += m->fields[i].name.length + m->fields[i].value.length;
-    /* whole, as far as the compiler may look at it: what is behind the last field is not touched */
-    struct http_message *copy = malloc(sizeof(*copy) > head + bytes ? sizeof(*copy) : head + bytes);
+    struct http_message *copy = malloc(head + bytes);
     if (!copy)
         return NULL;
     char *at = (char *)copy + head;
     memcpy(copy, m, head);
-    if (head + bytes < sizeof(*copy))
-        copy->fields_dropped = m->fields_dropped;
     copy->method = keep(&at, m->method);
     copy->target = keep(&at, m->target);
     copy->scheme = keep(&at, m->scheme);
@@ -155,7 +152,7 @@ static int parse(const struct arrived *a, struct arena *arena, struct http_messa
 {
     struct talk_way *w = a->way;
     if (a->part->protocol == PROTOCOL_HTTP1)
-        return http1_parse(w->head, w->length, out);
+        return http1_parse(w->head, w->length, arena, out);
     if (!w->decoder)
         w->decoder = http2_decoder_new();
     if (!w->decoder)
@@ -202,6 +199,8 @@ static void response_came(const struct arrived *a, const struct http_message *m)
     struct exchange *x = exchange_find(a->d->talk, a->part->number);
     if (!x)
         return;
+    if (a->part->flags & FRAME_INTERIM)
+        return;
     if (x->response) { /* behind it comes its trailer */
         free(x->trailer);
         x->trailer = message_keep(m);
@@ -210,8 +209,7 @@ static void response_came(const struct arrived *a, const struct http_message *m)
     if (m->status / 100 == 1 && m->status != 101)
         return;
     x->response = message_keep(m);
-    x->answered = x->response != NULL;
-    x->answer_at = a->part->direction == 'r' ? a->r->end : a->r->end;
+    x->answer_at = a->r->end;
 }
 
 static void head_came(const struct arrived *a)
@@ -222,7 +220,7 @@ static void head_came(const struct arrived *a)
     head_void(a->way);
     if (error) {
         a->f->drops[DROP_FLOW]++;
-        a->way->lost = a->part->protocol == PROTOCOL_HTTP2;
+        a->way->lost = error == -EBADMSG && a->part->protocol == PROTOCOL_HTTP2;
         return;
     }
     if (a->part->flags & FRAME_PUSH)
@@ -244,6 +242,12 @@ static void head_part(const struct arrived *a, const uint8_t *bytes, size_t leng
     }
     if (!w->open || w->number != a->part->number)
         return;
+    if (a->part->flags & FRAME_CUT && a->part->protocol == PROTOCOL_HTTP2) {
+        head_void(w);
+        w->lost = true;
+        a->f->drops[DROP_FLOW]++;
+        return;
+    }
     if (!head_add(w, bytes, length)) {
         head_void(w);
         w->lost = a->part->protocol == PROTOCOL_HTTP2;
@@ -256,24 +260,29 @@ static void head_part(const struct arrived *a, const uint8_t *bytes, size_t leng
 
 /* ------------------------------------------------------------------ ends */
 
+static void body_came(const struct arrived *a)
+{
+    struct exchange *x = exchange_find(a->d->talk, a->part->number);
+    if (!x || (!a->part->body && !(a->part->flags & FRAME_END)))
+        return;
+    struct body *body = a->part->side == SIDE_REQUEST ? &x->asked : &x->answer;
+    body->bytes += a->part->body;
+    body->messages += a->part->messages;
+    body->uncounted |= a->part->body && !(a->part->flags & FRAME_GRPC);
+}
+
 static void message_ended(const struct arrived *a)
 {
     struct exchange *x = exchange_find(a->d->talk, a->part->number);
     if (!x)
         return;
     if (a->part->side == SIDE_REQUEST) {
-        x->request_body += a->part->body;
         x->request_ended = true;
-        x->sent = a->part->messages;
-        x->sent_known = a->part->flags & FRAME_GRPC;
         return;
     }
     if (a->part->flags & FRAME_INTERIM || !x->response)
         return;
-    x->received = a->part->messages;
-    x->received_known = a->part->flags & FRAME_GRPC;
-    struct ending ending = {
-        .how = ENDED_WELL, .ticks = a->r->end, .response_body = a->part->body, .body_known = true};
+    struct ending ending = {.how = ENDED_WELL, .ticks = a->r->end};
     /* answers come in order: what was asked before and has none will get none */
     while (a->part->protocol == PROTOCOL_HTTP1 && a->d->talk->first != x)
         exchange_free(a->f, a->d->talk, a->d->talk->first);
@@ -294,15 +303,16 @@ static void stream_reset(const struct arrived *a)
     exchange_over(a->f, a->d, x, &ending);
 }
 
+/* What one end says of its table is for the blocks of the other, from when that acknowledges it. */
 static void settings_came(const struct arrived *a)
 {
     struct talk_way *other = &a->d->talk->way[a->part->direction == 'r'];
+    bool says = a->part->body != FRAME_UNSAID;
     if (!other->decoder)
         other->decoder = http2_decoder_new();
     if (other->decoder)
-        http2_decoder_table(other->decoder, a->part->body < HTTP2_TABLE_MAX
-                                                ? (uint32_t)a->part->body
-                                                : HTTP2_TABLE_MAX);
+        http2_decoder_settings(other->decoder, says, a->part->number,
+                               says ? (uint32_t)a->part->body : 0);
 }
 
 static void part_came(const struct arrived *a, const uint8_t *bytes, size_t length)
@@ -321,10 +331,19 @@ static void part_came(const struct arrived *a, const uint8_t *bytes, size_t leng
     case FRAME_SETTINGS:
         settings_came(a);
         break;
+    case FRAME_SETTLED:
+        if (a->way->decoder)
+            http2_decoder_settled(a->way->decoder);
+        break;
+    case FRAME_BODY:
+        body_came(a);
+        if (a->part->flags & FRAME_HEAD_END)
+            head_part(a, bytes, 0);
+        break;
     default:
         break;
     }
-    if (a->part->flags & FRAME_END && (a->part->what == FRAME_HEAD || a->part->what == FRAME_BODY))
+    if (a->part->flags & FRAME_END)
         message_ended(a);
 }
 

@@ -6,26 +6,9 @@
 
 #include "report/fold_process.h"
 
-static struct span put_spans[4];
-static struct attribute put_attributes[4][16];
-static size_t put_count;
-
-/* The queue's own, which keeps no text: what is looked at here lives as long as the fold. */
-void spans_put(struct fold *f, const struct span *span)
-{
-    (void)f;
-    assert_true(put_count < 4 && span->attributes.count <= 16);
-    for (size_t i = 0; i < span->attributes.count; i++)
-        put_attributes[put_count][i] = span->attributes.items[i];
-    put_spans[put_count] = *span;
-    put_spans[put_count].attributes.items = put_attributes[put_count];
-    put_count++;
-}
-
 static struct fixture *begin(void)
 {
     struct fixture *x = fixture_new();
-    put_count = 0;
     x->region->watch = WATCH_TRACES | WATCH_PROCESS_SPAN;
     x->region->process_since = EPOCH + SEC;
     x->region->process.flags = TRACE_SAMPLED | TRACE_RANDOM;
@@ -140,20 +123,21 @@ static void put_at_the_end_alone(void **state)
 {
     (void)state;
     struct fixture *x = begin();
+    struct batch batch;
 
     put(x, (struct record){.type = RECORD_EXEC, .op = OP_EXEC, .end = SEC}, "/bin/ls\0ls", 10);
     take(x, true);
-    assert_int_equal(put_count, 0);
+    assert_int_equal(fold_spans(x->fold, 9, x->arena, &batch), 0);
     put(x,
         (struct record){.type = RECORD_EXEC_FAILED, .op = OP_EXEC, .end = SEC, .result = -ENOENT},
         "/bin/ls", 7);
     take(x, true);
-    assert_int_equal(put_count, 0);
+    assert_int_equal(fold_spans(x->fold, 9, x->arena, &batch), 0);
     put(x, end_of(OP_EXIT, 127), NULL, 0);
-    assert_int_equal(put_count, 1);
-    has_int(put_spans[0].attributes, "process.exit.code", 127);
+    assert_int_equal(fold_spans(x->fold, 9, x->arena, &batch), 1);
+    has_int(batch.spans[0].attributes, "process.exit.code", 127);
     take(x, true);
-    assert_int_equal(put_count, 1);
+    assert_int_equal(fold_spans(x->fold, 9, x->arena, &batch), 0);
     fixture_free(x);
 }
 
