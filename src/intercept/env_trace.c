@@ -258,7 +258,7 @@ unsigned env_trace_plan(struct env_trace *trace, char *const *given, size_t coun
     if (at >= count || strcmp(given[at], trace->traceparent) != 0)
         put(trace, VARIABLE_TRACEPARENT, trace->traceparent);
     plan_state(trace, given, count, &ids);
-    if (same && spans && !unseen) {
+    if (same && spans) {
         print_span(trace->span, region);
         put(trace, VARIABLE_SPAN, trace->span);
     }
