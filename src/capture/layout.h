@@ -112,6 +112,8 @@ struct lane {
     uint32_t next_context;
     uint32_t context_children;
     uint64_t context_since;   /* ticks */
+    int32_t context_fd;       /* the connection that the request came on, or is answered on */
+    uint32_t context_generation;
     uint64_t random[2];       /* of the id generator; 0: to be seeded */
     /* indices: 0 none yet, n + 1 a cell of this lane, 255 the region's shared cells */
     uint8_t cell_of[OP_COUNT][KIND_COUNT];

@@ -67,9 +67,17 @@ static int is_zero(const uint8_t span_id[8])
     return word == 0;
 }
 
+/* A context that lasts too long, or has had too many children, is one that was never left. */
+static int adopts(const struct region_head *region, const struct lane *lane)
+{
+    return (!region->adopt_children || lane->context_children < region->adopt_children) &&
+           (!region->adopt_ticks || ticks_now() - lane->context_since < region->adopt_ticks);
+}
+
 void trace_current(const struct region_head *region, const struct lane *lane, struct trace_ids *out)
 {
-    *out = lane && has_trace(&lane->context) ? lane->context : region->process;
+    *out =
+        lane && has_trace(&lane->context) && adopts(region, lane) ? lane->context : region->process;
 }
 
 /* The last 7 bytes, as W3C says that they are random and OpenTelemetry's samplers read them. */

@@ -23,6 +23,21 @@ struct trace_ids {
 };
 _Static_assert(sizeof(struct trace_ids) == 40, "five words");
 
+static inline int trace_differ(const uint8_t *a, const uint8_t *b, unsigned n)
+{
+    unsigned different = 0;
+    for (unsigned i = 0; i < n; i++)
+        different |= a[i] ^ b[i];
+    return different != 0;
+}
+
+static inline int trace_is_none(const struct trace_ids *ids)
+{
+    uint64_t span;
+    __builtin_memcpy(&span, ids->span_id, sizeof(span));
+    return !span;
+}
+
 enum { TRACE_SAMPLED = 1, TRACE_RANDOM = 2 };
 
 /*

@@ -12,6 +12,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "capture/flow.h"
 #include "conf/conf.h"
 #include "intercept/process.h"
 #include "os/sys.h"
@@ -138,6 +139,14 @@ static struct region_head *make_region(const struct conf *conf)
     return NULL;
 }
 
+/* Room for flows, where messages are wanted and the process may have that much more. */
+static void make_flows(const struct region_head *region)
+{
+    const uint64_t size = (uint64_t)FLOW_MAX * FLOW_SIZE;
+    if (region->watch & WATCH_FLOWS && size < address_limit() / 16)
+        flow_table = map(size);
+}
+
 /* -------------------------------------------------- configuration */
 
 static uint32_t watch_of(const struct conf *c)
@@ -159,6 +168,7 @@ static uint32_t watch_of(const struct conf *c)
         w |= WATCH_LOGS;
     if (c->logs_syslog)
         w |= WATCH_SYSLOG;
+    w |= WATCH_FLOWS | WATCH_TRACES; /* until the options are there */
     if (!c->events_file.enabled && !c->events_connection.enabled)
         w |= WATCH_NO_TOTALS;
     return w | span_watch();
@@ -238,6 +248,7 @@ static bool start(char **arguments, char **environment)
     if (!region)
         return false;
     apply(region, hook_conf);
+    make_flows(region);
     region->log_budget = hook_conf->memory_pool;
     hook_cwd_changed();
     int32_t pid = (int32_t)sys(getpid);

@@ -95,6 +95,7 @@ struct descriptor {
     struct descriptor *next;    /* in its bucket */
     struct descriptor *closing; /* the next in fold.closing */
     struct description *description;
+    struct talk *talk; /* what is spoken on it; NULL: nothing that is read (fold_trace.h) */
     int32_t fd;
     uint32_t generation;
     uint8_t life;    /* enum life */
@@ -259,6 +260,9 @@ struct fold {
     char *cwd; /* absolute; NULL: not asked yet */
 
     struct trouble_list troubles;
+    struct traces *traces; /* fold_trace.h; NULL: nothing yet */
+    bool traces_b3;        /* B3 is read where there is no traceparent */
+
     struct filter *filter_file, *filter_connection, *filter_name, *filter_process, *filter_lines;
 
     struct series_set series;
