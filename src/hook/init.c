@@ -171,7 +171,7 @@ static uint32_t watch_of(const struct conf *c)
     w |= WATCH_FLOWS | WATCH_TRACES; /* until the options are there */
     if (!c->events_file.enabled && !c->events_connection.enabled)
         w |= WATCH_NO_TOTALS;
-    return w | span_watch();
+    return w | span_watch(c);
 }
 
 static void apply(struct region_head *region, const struct conf *c)
@@ -190,6 +190,7 @@ static void apply(struct region_head *region, const struct conf *c)
     region->log_globs[at] = '\0';
     region->data_max = DATA_MAX;
     region->watch = watch_of(c);
+    span_sample(region, c);
 }
 
 void hook_set_conf(const struct conf *conf)
@@ -256,7 +257,7 @@ static bool start(char **arguments, char **environment)
     struct clock_relation clock;
     clock_relate(&clock, &first);
     region_set_clock(region, &clock);
-    region->watch |= span_start(region, hook_conf, environment);
+    span_start(region, hook_conf, environment);
     region->enabled = 1;
     /* for the reporter's reclaiming: free while there is one thread, 10 ms as soon as there are two
      */

@@ -132,10 +132,3 @@ void process_span_end(struct fold *f, const struct record *end)
     if (arena)
         arena_free(arena);
 }
-
-/* Until there is a queue of spans: its own definition wins. To be deleted. */
-__attribute__((weak)) void spans_put(struct fold *f, const struct span *span)
-{
-    (void)f;
-    (void)span;
-}

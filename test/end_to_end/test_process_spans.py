@@ -12,7 +12,7 @@ import pytest
 from observe import SCOPE, Recording, bare, need, observe, scope_environment
 from test_truth_processes import BASH, FORKS, MAKEFILE, PYTHON, Truth, run, strings
 
-ON = {"SCOPE_PROCESS_SPANS": "on"}
+ON = {"SCOPE_TRACES_PROCESSES": "on"}
 TRACE, SENDER = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 PARENT = f"00-{TRACE}-{SENDER}-01"
 
@@ -270,10 +270,11 @@ def test_a_later_version_is_read(tmp_path):
     assert seen["TRACEPARENT"].startswith("00-")
 
 
+@pytest.mark.parametrize("switch", ["SCOPE_TRACES_PROCESSES", "SCOPE_TRACES_ENABLED"])
 @pytest.mark.parametrize("extra", [{}, {"TRACEPARENT": PARENT, "TRACESTATE": "a=1"}, {"TRACESTATE": "a=1"},
                                    {"TRACEPARENT": "nonsense"}])
-def test_switched_off_nothing_is_touched(extra, tmp_path):
-    seen, recording = child_environment(tmp_path, extra)
+def test_switched_off_nothing_is_touched(extra, switch, tmp_path):
+    seen, recording = child_environment(tmp_path, {switch: "off", **extra})
     assert seen == extra
     assert not spans_of(recording)
 
@@ -328,5 +329,18 @@ def test_scope_run_switches_it_on(tmp_path):
     subprocess.run([SCOPE, "run", "--quiet", "--", "/bin/dash", "-c", "/bin/true; exit 3"], env=env, timeout=60)
     assert sorted(code for _, code in tree(Recording(to)).values()) == [0, 3]
     to.unlink()
-    subprocess.run([SCOPE, "run", "--quiet", "--", "/bin/true"], env={**env, "SCOPE_PROCESS_SPANS": "off"}, timeout=60)
+    subprocess.run([SCOPE, "run", "--quiet", "--set", "traces.processes=off", "--", "/bin/true"], env=env, timeout=60)
     assert not spans_of(Recording(to))
+
+
+@pytest.mark.parametrize("sampler, ratio, parent, told", [
+    ("always_off", 1, None, False), ("always_off", 1, "01", False), ("always_on", 1, "00", True),
+    ("parentbased_always_off", 1, None, False), ("parentbased_always_off", 1, "01", True),
+    ("traceidratio", 0, "01", False), ("traceidratio", 1, "00", True), ("parentbased_traceidratio", 0, "01", True),
+    ("parentbased_traceidratio", 0, None, False), ("parentbased_traceidratio", 1, None, True)])
+def test_samplers(sampler, ratio, parent, told, tmp_path):
+    env = {**ON, "OTEL_TRACES_SAMPLER": sampler, "OTEL_TRACES_SAMPLER_ARG": str(ratio)}
+    if parent:
+        env["TRACEPARENT"] = PARENT[:-2] + parent
+    outcome = observe(["/bin/sh", "-c", "/bin/true; :"], tmp_path, env)
+    assert len(spans_of(outcome.recording)) == 2 * told
