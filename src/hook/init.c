@@ -174,7 +174,7 @@ static uint32_t watch_of(const struct conf *c)
         w |= WATCH_TRACES | WATCH_NAMES;
     if (!c->events_file.enabled && !c->events_connection.enabled)
         w |= WATCH_NO_TOTALS;
-    return w | span_watch();
+    return w | span_watch(c);
 }
 
 static void apply(struct region_head *region, const struct conf *c)
@@ -193,6 +193,7 @@ static void apply(struct region_head *region, const struct conf *c)
     region->log_globs[at] = '\0';
     region->data_max = DATA_MAX;
     region->watch = watch_of(c);
+    span_sample(region, c);
 }
 
 void hook_set_conf(const struct conf *conf)
@@ -259,7 +260,7 @@ static bool start(char **arguments, char **environment)
     struct clock_relation clock;
     clock_relate(&clock, &first);
     region_set_clock(region, &clock);
-    region->watch |= span_start(region, hook_conf, environment);
+    span_start(region, hook_conf, environment);
     region->enabled = 1;
     /* for the reporter's reclaiming: free while there is one thread, 10 ms as soon as there are two
      */

@@ -44,14 +44,16 @@ bool stdio_patch(void);
 
 /* -------- span.c */
 
+struct conf;
 /*
- * Seeds the ids and, where process spans are wanted, makes this process one: what the environment
- * says is its parent, or that it goes on from before an exec. What was handed over by that exec is
- * taken out of the environment. Returns what it adds to region->watch.
+ * From the constructor, once region->watch says what is asked for: seeds the ids and, where process
+ * spans are wanted, makes this process one: below what the environment says is its parent, or going
+ * on from before an exec; what that handed over is taken out of the environment.
  */
-uint32_t span_start(struct region_head *region, const struct conf *conf, char **environment);
-/* What span_start returned. */
-uint32_t span_watch(void);
+void span_start(struct region_head *region, const struct conf *conf, char **environment);
+/* What a configuration, read at the start or later, adds to region->watch, and who is sampled. */
+uint32_t span_watch(const struct conf *conf);
+void span_sample(struct region_head *region, const struct conf *conf);
 
 /* -------- init.c */
 

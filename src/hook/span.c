@@ -11,13 +11,6 @@
 #include "os/clock.h"
 #include "os/sys.h"
 
-static uint32_t watch;
-
-uint32_t span_watch(void)
-{
-    return watch;
-}
-
 /* ------------------------------------------------------------------ what is asked for */
 
 /* The value of NAME= in an environment; NULL: it is not there. */
@@ -32,21 +25,38 @@ static const char *variable(char *const *environment, const char *name)
     return NULL;
 }
 
-/* As `scope run` says it, until there is an option: SCOPE_PROCESS_SPANS, on or anything else. */
-static uint32_t wanted(const struct conf *conf, char *const *environment)
-{
-    const char *said = variable(environment, "SCOPE_PROCESS_SPANS=");
+/* `scope run` says so to all that runs under it. */
+static bool is_run;
 
-    (void)conf;
-    return said && !strcmp(said, "on") ? WATCH_TRACES | WATCH_PROCESS_SPAN : 0;
+uint32_t span_watch(const struct conf *conf)
+{
+    bool wanted = conf->traces_processes == TRACES_PROCESSES_ON ||
+                  (conf->traces_processes == TRACES_PROCESSES_AUTO && is_run);
+
+    return conf->traces && wanted ? WATCH_PROCESS_SPAN : 0;
 }
 
-/* Always on, and a parent's decision holds, until there are options. */
-static void sampler_start(struct region_head *region, const struct conf *conf)
+void span_sample(struct region_head *region, const struct conf *conf)
 {
-    (void)conf;
-    region->sampler = SAMPLER_PARENT;
-    region->sample_below = 1ULL << 56;
+    static const uint64_t all = 1ULL << 56;
+    double ratio = conf->sampler_ratio < 0 ? 0 : conf->sampler_ratio < 1 ? conf->sampler_ratio : 1;
+
+    switch (conf->sampler) {
+    case SAMPLER_ALWAYS_ON:
+    case SAMPLER_PARENT_ALWAYS_ON:
+        region->sample_below = all;
+        break;
+    case SAMPLER_ALWAYS_OFF:
+    case SAMPLER_PARENT_ALWAYS_OFF:
+        region->sample_below = 0;
+        break;
+    default:
+        region->sample_below = (uint64_t)(ratio * (double)all);
+    }
+    region->sampler = conf->sampler == SAMPLER_ALWAYS_ON || conf->sampler == SAMPLER_ALWAYS_OFF ||
+                              conf->sampler == SAMPLER_RATIO
+                          ? SAMPLER_OWN
+                          : SAMPLER_PARENT;
 }
 
 /* ------------------------------------------------------------------ the seed */
@@ -139,26 +149,24 @@ static void begin(struct region_head *region, struct lane *lane, const struct tr
     region->process_since = now_unix();
 }
 
-uint32_t span_start(struct region_head *region, const struct conf *conf, char **environment)
+void span_start(struct region_head *region, const struct conf *conf, char **environment)
 {
     struct trace_ids parent = {0};
     const char *before = variable(environment, SPAN_VARIABLE);
     const char *said = variable(environment, "TRACEPARENT=");
 
     region->random_seed = seed();
-    sampler_start(region, conf);
-    watch = wanted(conf, environment);
-    if (!watch)
-        return 0;
-    if (before && (watch & WATCH_PROCESS_SPAN) && goes_on(region, before)) {
-        take_out(environment, SPAN_VARIABLE);
-        return watch;
-    }
+    is_run = variable(environment, "SCOPE_RUN=") != NULL;
+    region->watch |= span_watch(conf);
+    bool spans = region->watch & WATCH_PROCESS_SPAN,
+         on = before && spans && goes_on(region, before);
     if (before)
         take_out(environment, SPAN_VARIABLE);
+    if (on || !(region->watch & WATCH_TRACES))
+        return;
     if (said)
         (void)traceparent_parse((const uint8_t *)said, strlen(said), &parent);
-    if (watch & WATCH_PROCESS_SPAN) {
+    if (spans) {
         begin(region, NULL, &parent);
     } else if (has_trace(&parent)) {
         /* what came from outside is the parent of what has no other */
@@ -167,7 +175,6 @@ uint32_t span_start(struct region_head *region, const struct conf *conf, char **
         parent.remote = 1;
         region->process = parent;
     }
-    return watch;
 }
 
 void hook_forked(struct region_head *region, struct lane *own, bool goes_on_)

@@ -276,7 +276,8 @@ void env_plan(struct env_plan *plan, char *const *envp, enum target target, bool
     else
         plan->take_out = true;
     if (traced)
-        changes = env_trace_plan(&plan->trace, plan->given, plan->count, same, plan->take_out);
+        changes = env_trace_plan(&plan->trace, plan->given, plan->count, same,
+                                 plan->take_out || target == TARGET_STATIC);
     if (!plan->value && !plan->missing && !changes) {
         plan->given = envp;
         return;

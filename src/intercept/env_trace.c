@@ -96,18 +96,26 @@ static void keep_state(const char *started)
 
     if (!state)
         return;
-    if (started && traceparent_parse((const uint8_t *)started, strlen(started), &ids) == 0) {
-        size_t length = strlen(*state) + 1;
-        kept.state = heap_alloc(length);
-        if (kept.state)
-            memcpy(kept.state, *state, length);
-        memcpy(kept.state_of, ids.trace_id, sizeof(kept.state_of));
+    if (started)
+        (void)traceparent_parse((const uint8_t *)started, strlen(started), &ids);
+    else
+        memset(&ids, 0, sizeof(ids));
+    size_t length = strlen(*state) + 1;
+    kept.state = heap_alloc(length);
+    if (kept.state)
+        memcpy(kept.state, *state, length);
+    memcpy(kept.state_of, ids.trace_id, sizeof(kept.state_of));
+}
+
+/* Of a tracestate that is another trace's, or none's, children are not told. */
+static void take_out_state(void)
+{
+    char **e = slot_of(VARIABLE_TRACESTATE);
+
+    if (!e || !memcmp(kept.state_of, hook_region->process.trace_id, sizeof(kept.state_of)))
         return;
-    }
-    while (*state) {
-        state[0] = state[1];
-        state++;
-    }
+    for (; *e; e++)
+        e[0] = e[1];
 }
 
 void env_trace_start(void)
@@ -123,6 +131,7 @@ void env_trace_start(void)
     keep_state(started);
     if (!(hook_region->watch & WATCH_PROCESS_SPAN))
         return;
+    take_out_state();
     note_lineage();
     print(kept.put, &hook_region->process);
     kept.is_put = true;
@@ -258,7 +267,7 @@ unsigned env_trace_plan(struct env_trace *trace, char *const *given, size_t coun
     if (at >= count || strcmp(given[at], trace->traceparent) != 0)
         put(trace, VARIABLE_TRACEPARENT, trace->traceparent);
     plan_state(trace, given, count, &ids);
-    if (same && spans && !unseen) {
+    if (same && spans) {
         print_span(trace->span, region);
         put(trace, VARIABLE_SPAN, trace->span);
     }
