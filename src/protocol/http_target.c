@@ -225,6 +225,18 @@ static bool is_address(int family, struct text t)
     return inet_pton(family, string, &ignored) == 1;
 }
 
+/* An IPv6 address in brackets at the front of t; *end is behind them. False: there is none. */
+static bool bracketed(struct text t, struct text *address, size_t *end)
+{
+    size_t close = http_find(t, 0, ']');
+
+    if (close == t.length || t.data[0] != '[')
+        return false;
+    *address = http_piece(t, 1, close);
+    *end = close + 1;
+    return is_address(AF_INET6, *address) && (*end == t.length || t.data[*end] == ':');
+}
+
 /* A name or IPv4 address: what RFC 3986 allows, and bytes of other alphabets. */
 static bool is_name(struct text t)
 {
@@ -263,13 +275,7 @@ static bool authority_read(struct text authority, struct text *host, int *port)
     struct text t = authority_host(authority);
     size_t end;
 
-    if (t.length && t.data[0] == '[') {
-        size_t close = http_find(t, 0, ']');
-        *host = http_piece(t, 1, close);
-        end = close + 1;
-        if (!is_address(AF_INET6, *host) || (end < t.length && t.data[end] != ':'))
-            return false;
-    } else {
+    if (!bracketed(t, host, &end)) {
         end = http_find(t, 0, ':');
         *host = http_piece(t, 0, end);
         if (!is_name(*host))
@@ -390,14 +396,13 @@ static struct text first_element(const struct http_message *m, const char *name)
 /* An IP address out of a node ("1.2.3.4:5", "[::1]:_p", "::1"); as http_client_address says. */
 static struct text node_address(struct text node)
 {
+    struct text address;
+    size_t end;
+
     if (is_address(AF_INET6, node))
         return node;
-    if (node.length && node.data[0] == '[') {
-        size_t close = http_find(node, 0, ']');
-        struct text address = http_piece(node, 1, close);
-        bool ends = close + 1 >= node.length || node.data[close + 1] == ':';
-        return ends && is_address(AF_INET6, address) ? address : (struct text){NULL, 0};
-    }
+    if (bracketed(node, &address, &end))
+        return address;
     struct text name = http_piece(node, 0, http_find(node, 0, ':'));
     if (is_address(AF_INET, name))
         return name;
@@ -527,10 +532,10 @@ struct text http_url_full(const struct http_message *request, bool tls, struct t
     if (!url.scheme.length) {
         url.scheme = scheme_of(request, false, tls, arena);
         url.authority = authority_of(request);
-    }
-    if (!url.authority.length && !is_tunnel(request)) {
-        bool secure = text_is(url.scheme, "https");
-        url.authority = peer_authority(peer_address, peer_port, secure, arena);
+        if (!url.authority.length && !is_tunnel(request)) {
+            bool secure = text_is(url.scheme, "https");
+            url.authority = peer_authority(peer_address, peer_port, secure, arena);
+        }
     }
     if (!url.scheme.length || !authority_read(url.authority, &host, &port))
         return TEXT("");
