@@ -194,8 +194,8 @@ static void tell_losses(const struct options *o, const struct trace_store *s, si
         char size[32];
         fputs("scope trace: ", stderr);
         count_of(stderr, s->left_out, "span");
-        fputs(" and ", stderr);
-        count_of(stderr, s->logs_left_out, "log record");
+        fprintf(stderr, " and %s log records or events",
+                table_count(size, (double)s->logs_left_out));
         fprintf(stderr, " left out: no room in %s (--memory; --id keeps one trace only)\n",
                 table_bytes(size, (double)o->memory));
     }
@@ -237,6 +237,8 @@ static void show_heading(const struct options *o, const struct trace_store *s, s
     }
     if (traces && (o->slower || o->errors))
         printf(", %zu of them as asked for", count);
+    if (s->left_out || s->logs_left_out)
+        fputs(" (not all: there was no room)", stdout);
     if (count > o->limit)
         printf("; the %zu slowest", o->limit);
     fputc('\n', stdout);
@@ -291,9 +293,10 @@ int cli_trace(int argc, char **argv)
         return 1;
     }
     o.path = o.path ? o.path : newest;
-    store.arena = arena_new((size_t)o.memory);
+    store.spans_arena = arena_new((size_t)o.memory / 4 * 3);
+    store.notes_arena = arena_new((size_t)o.memory / 4);
     store.prefix = o.prefix[0] ? o.prefix : NULL;
-    if (!store.arena)
+    if (!store.spans_arena || !store.notes_arena)
         return complain("traces", strerror(ENOMEM)) - 1;
     r = recording_read(o.path, trace_take_line, &store, &bad);
     if (r) {
@@ -311,6 +314,7 @@ int cli_trace(int argc, char **argv)
         tell_losses(&o, &store, bad);
         r = show(&o, &store);
     }
-    arena_free(store.arena);
+    arena_free(store.spans_arena);
+    arena_free(store.notes_arena);
     return r || ferror(stdout) || fflush(stdout) ? 1 : 0;
 }

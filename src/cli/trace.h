@@ -53,7 +53,7 @@ struct trace {
 enum { TRACE_BUCKETS = 1 << 16 };
 
 struct trace_store {
-    struct arena *arena;
+    struct arena *spans_arena, *notes_arena; /* apart: many records must not leave spans no room */
     const char *prefix; /* only traces whose id begins so (lower-case hexadecimal); NULL: all */
     struct trace *buckets[TRACE_BUCKETS];
     struct interned *interned[TRACE_BUCKETS];

@@ -17,7 +17,7 @@
 #define RESET "\033[0m"
 
 /* Columns of a line: two marks, the name, the bar between two edges, the duration. */
-enum { MARKS = 3, DURATION = 9, EDGES = 4, NAME_MIN = 18, BAR_MAX = 400 };
+enum { MARKS = 3, DURATION = 9, EDGES = 4, NAME_MIN = 18, NAME_LEFT = 12, BAR_MAX = 400 };
 
 struct layout {
     const struct canvas *canvas;
@@ -52,17 +52,17 @@ static char *seconds(char out[32], uint64_t nanoseconds)
 /* Where a child's line begins: two columns for each level, as many as leave room for its name. */
 static int indent(const struct layout *l, int depth)
 {
-    int most = l->name - NAME_MIN;
+    int most = l->name - NAME_LEFT;
 
     return 2 * depth < most ? 2 * depth : most;
 }
 
-/* Levels that the indent does not show, as "+12 ". */
+/* Levels that the indent does not show, as "(12) ". */
 static int deeper(const struct layout *l, int depth)
 {
     int more = depth - indent(l, depth) / 2;
 
-    return more > 0 ? fprintf(l->canvas->out, "+%d ", more) : 0;
+    return more > 0 ? fprintf(l->canvas->out, "(%d) ", more) : 0;
 }
 
 /* ------------------------------------------------------------------ spans */
@@ -84,6 +84,8 @@ static void draw_name(const struct layout *l, const struct node *n, int depth)
     room -= deeper(l, depth);
     if (n->count > 1)
         snprintf(behind, sizeof(behind), " x %u, %s in all", n->count, seconds(total, n->total));
+    if (n->count > 1 && room - (int)strlen(behind) < NAME_LEFT)
+        snprintf(behind, sizeof(behind), " x %u", n->count);
     int kept = (int)strlen(behind);
     if (n->service && n->service != parent_service(n)) {
         colour(c, BOLD);
