@@ -102,6 +102,7 @@ static void draw_name(const struct layout *l, const struct node *n, int depth)
         room -= put(c, n->service, share);
         room -= put(c, ": ", 2);
         colour(c, RESET);
+        colour(c, n->failed ? RED : "");
     }
     const char *name = n->name && *n->name ? n->name : "(no name)";
     if (room - kept < NAME_LEAST)
@@ -147,6 +148,23 @@ static void draw_bar(const struct layout *l, const struct node *n)
     fputs("| ", l->canvas->out);
 }
 
+static void draw_details(const struct layout *l, const struct node *n, int depth)
+{
+    const struct canvas *c = l->canvas;
+
+    /* Of several in one line the first's would say nothing of the others. */
+    for (const struct detail *d = n->count > 1 ? NULL : n->details; d; d = d->next) {
+        int room = c->width - MARKS - indent(l, depth) - 4;
+        colour(c, DIM);
+        spaces(c->out, c->width - room);
+        room -= put(c, d->name, room / 2);
+        room -= put(c, " = ", 3);
+        put(c, d->value, room);
+        colour(c, RESET);
+        fputc('\n', c->out);
+    }
+}
+
 static void draw_span(const struct layout *l, const struct node *n, int depth)
 {
     const struct canvas *c = l->canvas;
@@ -173,6 +191,7 @@ static void draw_span(const struct layout *l, const struct node *n, int depth)
         colour(c, RESET);
         fputc('\n', c->out);
     }
+    draw_details(l, n, depth);
 }
 
 /* ------------------------------------------------------------------ records and events */
@@ -259,7 +278,7 @@ static void draw_heading(const struct canvas *c, const struct trace *t, const st
     fprintf(c->out, "\n  %s span%s", table_count(text, (double)spans), spans == 1 ? "" : "s");
     if (tree->services > 1)
         draw_count(c, tree->services, "", " services");
-    draw_count(c, t->failed, " failed (!)", " failed (!)");
+    draw_count(c, tree->failed, " failed (!)", " failed (!)");
     draw_count(c, tree->lost, " parent missing (?)", " parents missing (?)");
     draw_count(c, tree->early, " before its parent (<)", " before their parents (<)");
     draw_count(c, tree->twice, " was there twice", " were there twice");

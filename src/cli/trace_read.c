@@ -257,6 +257,78 @@ static void add_event(const struct around *of, struct trace *trace, struct node 
                         attribute(attributes, "exception.type"));
 }
 
+/* ------------------------------------------------------------------ details */
+
+/* A value as text; in OTLP it has its type around it. */
+static const char *value_text(const struct around *a, const json_t *value, bool otlp)
+{
+    const json_t *inner = otlp ? json_object_iter_value(json_object_iter((json_t *)value)) : value;
+    char *dumped;
+
+    if (json_is_string(inner))
+        return intern(a, inner);
+    dumped = inner ? json_dumps(inner, JSON_ENCODE_ANY | JSON_COMPACT) : NULL;
+    const char *text = dumped ? intern_bytes(a, dumped, strlen(dumped)) : NULL;
+    free(dumped);
+    return text;
+}
+
+/* Adds at *last; where the next one goes. */
+static struct detail **add_detail(const struct around *a, struct detail **last, const char *name,
+                                  const char *value)
+{
+    struct detail *d = name && value ? arena_take(a->arena, sizeof(*d)) : NULL;
+
+    if (!d)
+        return last;
+    d->name = name;
+    d->value = value;
+    *last = d;
+    return &d->next;
+}
+
+static struct detail **add_links(const struct around *a, struct detail **last, const json_t *links,
+                                 bool otlp)
+{
+    size_t i;
+    json_t *link;
+
+    json_array_foreach(links, i, link)
+    {
+        char text[128];
+        const char *trace = line_text(link, otlp ? "traceId" : "trace_id");
+        const char *span = line_text(link, otlp ? "spanId" : "span_id");
+        snprintf(text, sizeof(text), "trace %.32s span %.16s", trace ? trace : "?",
+                 span ? span : "?");
+        last = add_detail(a, last, "link", intern_bytes(a, text, strlen(text)));
+    }
+    return last;
+}
+
+static void add_details(const struct around *of, struct node *n, const json_t *line, bool otlp)
+{
+    static const char *const kinds[] = {NULL,     "internal", "server",
+                                        "client", "producer", "consumer"};
+    const struct around own = {of->store, of->store->notes_arena, of->service}, *a = &own;
+    json_t *attributes = json_object_get(line, "attributes"), *value;
+    struct detail **last = add_detail(a, &n->details, "kind", kinds[n->kind]);
+    const char *key;
+    size_t i;
+
+    json_object_foreach(attributes, key, value)
+    {
+        last = add_detail(a, last, intern_bytes(a, key, strlen(key)), value_text(a, value, false));
+    }
+    json_array_foreach(attributes, i, value)
+    {
+        last = add_detail(a, last, intern(a, json_object_get(value, "key")),
+                          value_text(a, json_object_get(value, "value"), true));
+    }
+    add_links(a, last, json_object_get(line, "links"), otlp);
+}
+
+/* ------------------------------------------------------------------ spans and records */
+
 /* A span of either format, its times known. NULL: it is left out, and counted. */
 static struct node *add_span(const struct around *a, struct trace **trace, const json_t *line,
                              bool otlp, uint64_t start, uint64_t end)
@@ -293,6 +365,8 @@ static struct node *add_span(const struct around *a, struct trace **trace, const
     n->failed = is_error(otlp ? json_object_get(status, "code") : status);
     if (n->failed)
         n->why = why_failed(a, message, attribute(attributes, "error.type"));
+    if (s->details)
+        add_details(a, n, line, otlp);
     (*trace)->spans++;
     (*trace)->failed += n->failed;
     if (start && (!(*trace)->first || start < (*trace)->first))

@@ -106,6 +106,7 @@ static void find_parents(struct tree *t)
             continue;
         if (n->type == NODE_LOG && n->severity >= SEVERITY_ERROR)
             n->parent->troubled = true;
+        t->failed += n->failed;
         t->lost += n->type == NODE_SPAN && n->lost;
         t->early += n->type == NODE_SPAN && n->start && n->start < n->parent->start;
     }

@@ -157,10 +157,35 @@ def test_what_is_odd_is_drawn_as_it_is(tmp_path):
     assert f"{A}  350 ms" in out  # from the earliest beginning to the latest end
 
 
+@pytest.mark.parametrize("form", ["flat", "otlp"])
+def test_details_on_demand(tmp_path, form):
+    directory = record(tmp_path / "r", SHOP, form)
+    lines = shown("--details", directory).splitlines()
+    at = lines.index("!      error: no answer [timeout]")
+    assert lines[at + 1:at + 3] == ["         kind = client", "         error.type = timeout"]
+    assert "kind = " not in shown(directory)
+
+
+def test_every_kind_of_detail_of_both_encoders(tmp_path):
+    """otlp_sample has all that the data model can hold; flat lines of the same are written by hand."""
+    subprocess.run([str(BUILD / "tools" / "otlp_sample"), str(tmp_path)], check=True, capture_output=True)
+    out = shown("--details", "--id", "5b8e", tmp_path / "traces.jsonl")
+    link = "link = trace " + "090807" + "0" * 26 + " span 06" + "0" * 14
+    for text in "kind = server", "most = 9223372036854775807", "yes = true", "tenth = 0.1", "latin = caf\\xe9 c:\\\\x", link:
+        assert row(out, "   " + text)
+    (tmp_path / "flat.ndjson").write_text(json.dumps(
+        {"time": 1.5, "signal": "span", "name": "x", "kind": "server", "duration": 0.25, "trace_id": A, "span_id": "1" * 16,
+         "links": [{"trace_id": "090807" + "0" * 26, "span_id": "06" + "0" * 14}],
+         "attributes": {"most": 2**63 - 1, "yes": True, "tenth": 0.5, "list": ["a", "b"]}, "resource": {}}) + "\n")
+    out = shown("--details", tmp_path / "flat.ndjson")
+    for text in "kind = server", "most = 9223372036854775807", "yes = true", "tenth = 0.5", 'list = ["a","b"]', link:
+        assert row(out, "   " + text)
+
+
 def test_the_same_span_twice_counts_once(tmp_path):
-    one = service("s") + span(A, 1, 0, 0, 10 * MS, "GET") + span(A, 2, 1, 1 * MS, 2 * MS, "child")
+    one = service("s") + span(A, 1, 0, 0, 10 * MS, "GET", failed=True) + span(A, 2, 1, 1 * MS, 2 * MS, "child")
     out = shown(record(record(tmp_path / "r", one), one, name="telemetry.ndjson.1"))
-    assert "2 spans, 2 were there twice" in out and row(out, "GET") and row(out, "child")
+    assert "  2 spans, 1 failed (!), 2 were there twice\n" in out and row(out, "GET") and row(out, "child")
 
 
 # ------------------------------------------------------------------ much
@@ -259,7 +284,7 @@ def test_says_what_is_wrong(arguments, status, text):
 
 def test_help_names_every_option():
     out = shown("--help")
-    for option in "--id", "--slower-than", "--errors", "--limit", "--all", "--memory":
+    for option in "--id", "--slower-than", "--errors", "--limit", "--all", "--details", "--memory":
         assert option in out
     listed = subprocess.run([str(SCOPE), "help"], capture_output=True, text=True).stdout
     assert re.search(r"^  trace ", listed, re.M) and max(map(len, out.splitlines())) <= 100
@@ -332,6 +357,7 @@ def test_texts_of_strangers_do_no_harm(tmp_path, form, columns):
         text += service(hostile, i) + span(A, i + 1, i, i, 1000 - i, hostile, failed=True, message=hostile, error=hostile)
         text += event(5, hostile, hostile, hostile) + log(A, i + 1, 5, 17, hostile) + log(A, i + 1, 6, 9, "", hostile or "e")
     directory = record(tmp_path / "r\x1b[2J", text, form)
+    assert_harmless(shown("--details", "--all", directory, columns=columns))
     out = shown(directory, columns=columns)
     assert_harmless(out)
     assert "\u0301" * 3 not in out and "caf\\xe9" in out and "\u6f22" in out
