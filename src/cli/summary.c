@@ -225,7 +225,8 @@ static void show(struct summary *s, const char *path, size_t bad, size_t most)
     char count[32], span[32];
     FILE *out = stdout;
 
-    fprintf(out, "%s: %zu process%s in %s, %s lines", path, s->processes.count,
+    terminal_text(out, path, strlen(path), INT_MAX);
+    fprintf(out, ": %zu process%s in %s, %s lines", s->processes.count,
             s->processes.count == 1 ? "" : "es", table_seconds(span, s->last - s->first),
             table_count(count, (double)s->lines));
     fprintf(out, bad ? ", %zu of them unreadable\n" : "\n", bad);

@@ -22,7 +22,7 @@ struct options {
     char prefix[2 * TRACE_ID + 1];
     uint64_t slower, memory;
     size_t limit;
-    bool errors, all;
+    bool errors, all, details;
 };
 
 static const char usage[] =
@@ -37,6 +37,7 @@ static const char usage[] =
     "  --errors           only traces in which a span failed or an error was logged\n"
     "  --limit N          so many traces at most, 10 by default\n"
     "  --all              every span, record and event of each; equal ones apart\n"
+    "  --details          each span's kind, attributes and links\n"
     "  --memory SIZE      what is read may take so much, 256MiB by default; the rest is left out\n"
     "\n"
     "Marks: ! failed, ? its parent is not in the recording, < begins before its parent (clocks\n"
@@ -93,6 +94,9 @@ static int take_option(struct options *o, int option, char **argv)
     case 'a':
         o->all = true;
         return 0;
+    case 'd':
+        o->details = true;
+        return 0;
     case 'h':
         fputs(usage, stdout);
         return 1;
@@ -105,11 +109,15 @@ static int take_option(struct options *o, int option, char **argv)
 
 static int parse(struct options *o, int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"id", required_argument, NULL, 'i'}, {"slower-than", required_argument, NULL, 's'},
-        {"errors", no_argument, NULL, 'e'},   {"limit", required_argument, NULL, 'n'},
-        {"all", no_argument, NULL, 'a'},      {"memory", required_argument, NULL, 'm'},
-        {"help", no_argument, NULL, 'h'},     {0}};
+    static const struct option options[] = {{"id", required_argument, NULL, 'i'},
+                                            {"slower-than", required_argument, NULL, 's'},
+                                            {"errors", no_argument, NULL, 'e'},
+                                            {"limit", required_argument, NULL, 'n'},
+                                            {"all", no_argument, NULL, 'a'},
+                                            {"details", no_argument, NULL, 'd'},
+                                            {"memory", required_argument, NULL, 'm'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {0}};
     int option, r;
 
     opterr = 0;
@@ -194,8 +202,8 @@ static void tell_losses(const struct options *o, const struct trace_store *s, si
         char size[32];
         fputs("scope trace: ", stderr);
         count_of(stderr, s->left_out, "span");
-        fputs(" and ", stderr);
-        count_of(stderr, s->logs_left_out, "log record");
+        fprintf(stderr, " and %s log records or events",
+                table_count(size, (double)s->logs_left_out));
         fprintf(stderr, " left out: no room in %s (--memory; --id keeps one trace only)\n",
                 table_bytes(size, (double)o->memory));
     }
@@ -237,8 +245,12 @@ static void show_heading(const struct options *o, const struct trace_store *s, s
     }
     if (traces && (o->slower || o->errors))
         printf(", %zu of them as asked for", count);
-    if (count > o->limit)
+    if (s->left_out || s->logs_left_out)
+        fputs(" (not all: there was no room)", stdout);
+    if (count > o->limit && o->limit > 1)
         printf("; the %zu slowest", o->limit);
+    else if (count > o->limit)
+        fputs("; the slowest", stdout);
     fputc('\n', stdout);
 }
 
@@ -291,9 +303,11 @@ int cli_trace(int argc, char **argv)
         return 1;
     }
     o.path = o.path ? o.path : newest;
-    store.arena = arena_new((size_t)o.memory);
+    store.spans_arena = arena_new((size_t)o.memory / 4 * 3);
+    store.notes_arena = arena_new((size_t)o.memory / 4);
+    store.details = o.details;
     store.prefix = o.prefix[0] ? o.prefix : NULL;
-    if (!store.arena)
+    if (!store.spans_arena || !store.notes_arena)
         return complain("traces", strerror(ENOMEM)) - 1;
     r = recording_read(o.path, trace_take_line, &store, &bad);
     if (r) {
@@ -311,6 +325,7 @@ int cli_trace(int argc, char **argv)
         tell_losses(&o, &store, bad);
         r = show(&o, &store);
     }
-    arena_free(store.arena);
+    arena_free(store.spans_arena);
+    arena_free(store.notes_arena);
     return r || ferror(stdout) || fflush(stdout) ? 1 : 0;
 }

@@ -17,6 +17,12 @@
 
 #include "telemetry/telemetry.h"
 
+/* An attribute, a link and so on, in a person's words; in the order of the line. */
+struct detail {
+    struct detail *next;
+    const char *name, *value;
+};
+
 enum node_type { NODE_SPAN, NODE_EVENT, NODE_LOG };
 enum { TRACE_ID = 16, SPAN_ID = 8 };
 
@@ -30,6 +36,7 @@ struct node {
     const char *name;                        /* of a log record: its body, or the event's name */
     const char *service;                     /* NULL: not known */
     const char *why;                         /* what is known about a failure, or NULL */
+    struct detail *details;                  /* only if the store keeps them */
     uint32_t count;                          /* how many are shown as this one; 1: itself */
     uint8_t id[SPAN_ID], parent_id[SPAN_ID]; /* of a log record only parent_id: its span */
     enum node_type type;
@@ -53,11 +60,12 @@ struct trace {
 enum { TRACE_BUCKETS = 1 << 16 };
 
 struct trace_store {
-    struct arena *arena;
+    struct arena *spans_arena, *notes_arena; /* apart: many records must not leave spans no room */
     const char *prefix; /* only traces whose id begins so (lower-case hexadecimal); NULL: all */
     struct trace *buckets[TRACE_BUCKETS];
     struct interned *interned[TRACE_BUCKETS];
     size_t traces;
+    bool details; /* spans keep their kind, attributes and links */
     size_t lines;
     size_t malformed;               /* spans without a valid id */
     size_t left_out, logs_left_out; /* spans and log records for which there was no room */
@@ -73,7 +81,7 @@ struct tree {
     struct node **nodes; /* owned */
     size_t count;
     size_t twice, lost, early; /* early: spans that begin before their parents */
-    size_t services;
+    size_t services, failed;
     size_t spans_cut, failed_cut, notes_cut; /* not shown */
 };
 

@@ -17,7 +17,15 @@
 #define RESET "\033[0m"
 
 /* Columns of a line: two marks, the name, the bar between two edges, the duration. */
-enum { MARKS = 3, DURATION = 9, EDGES = 4, NAME_MIN = 18, BAR_MAX = 400 };
+enum {
+    MARKS = 3,
+    DURATION = 9,
+    EDGES = 4,
+    NAME_MIN = 18,
+    NAME_ENOUGH = 12,
+    NAME_LEAST = 4,
+    BAR_MAX = 400
+};
 
 struct layout {
     const struct canvas *canvas;
@@ -52,17 +60,17 @@ static char *seconds(char out[32], uint64_t nanoseconds)
 /* Where a child's line begins: two columns for each level, as many as leave room for its name. */
 static int indent(const struct layout *l, int depth)
 {
-    int most = l->name - NAME_MIN;
+    int most = l->name - NAME_MIN > 4 ? (l->name - NAME_MIN) / 2 * 2 : 4;
 
     return 2 * depth < most ? 2 * depth : most;
 }
 
-/* Levels that the indent does not show, as "+12 ". */
+/* Levels that the indent does not show, as "(12) ". */
 static int deeper(const struct layout *l, int depth)
 {
     int more = depth - indent(l, depth) / 2;
 
-    return more > 0 ? fprintf(l->canvas->out, "+%d ", more) : 0;
+    return more > 0 ? fprintf(l->canvas->out, "(%d) ", more) : 0;
 }
 
 /* ------------------------------------------------------------------ spans */
@@ -84,16 +92,20 @@ static void draw_name(const struct layout *l, const struct node *n, int depth)
     room -= deeper(l, depth);
     if (n->count > 1)
         snprintf(behind, sizeof(behind), " x %u, %s in all", n->count, seconds(total, n->total));
+    if (n->count > 1 && room - (int)strlen(behind) < NAME_ENOUGH)
+        snprintf(behind, sizeof(behind), " x %u", n->count);
     int kept = (int)strlen(behind);
-    if (n->service && n->service != parent_service(n)) {
+    int share = (room - kept) / 2 > 8 ? (room - kept) / 2 : 8;
+    share = share < room - NAME_LEAST - 2 ? share : room - NAME_LEAST - 2;
+    if (n->service && n->service != parent_service(n) && share >= NAME_LEAST) {
         colour(c, BOLD);
-        int least = (room - kept) / 2;
-        room -= put(c, n->service, least > 8 ? least : 8);
+        room -= put(c, n->service, share);
         room -= put(c, ": ", 2);
         colour(c, RESET);
+        colour(c, n->failed ? RED : "");
     }
     const char *name = n->name && *n->name ? n->name : "(no name)";
-    if (room - kept < 4)
+    if (room - kept < NAME_LEAST)
         kept = 0;
     room -= put(c, name, room - kept);
     room -= put(c, behind, room);
@@ -136,6 +148,23 @@ static void draw_bar(const struct layout *l, const struct node *n)
     fputs("| ", l->canvas->out);
 }
 
+static void draw_details(const struct layout *l, const struct node *n, int depth)
+{
+    const struct canvas *c = l->canvas;
+
+    /* Of several in one line the first's would say nothing of the others. */
+    for (const struct detail *d = n->count > 1 ? NULL : n->details; d; d = d->next) {
+        int room = c->width - MARKS - indent(l, depth) - 4;
+        colour(c, DIM);
+        spaces(c->out, c->width - room);
+        room -= put(c, d->name, room / 2);
+        room -= put(c, " = ", 3);
+        put(c, d->value, room);
+        colour(c, RESET);
+        fputc('\n', c->out);
+    }
+}
+
 static void draw_span(const struct layout *l, const struct node *n, int depth)
 {
     const struct canvas *c = l->canvas;
@@ -162,6 +191,7 @@ static void draw_span(const struct layout *l, const struct node *n, int depth)
         colour(c, RESET);
         fputc('\n', c->out);
     }
+    draw_details(l, n, depth);
 }
 
 /* ------------------------------------------------------------------ records and events */
@@ -248,9 +278,9 @@ static void draw_heading(const struct canvas *c, const struct trace *t, const st
     fprintf(c->out, "\n  %s span%s", table_count(text, (double)spans), spans == 1 ? "" : "s");
     if (tree->services > 1)
         draw_count(c, tree->services, "", " services");
-    draw_count(c, t->failed, " failed (!)", " failed (!)");
-    draw_count(c, tree->lost, " without its parent here (?)", " without their parents here (?)");
-    draw_count(c, tree->early, " begins before its parent (<)", " begin before their parents (<)");
+    draw_count(c, tree->failed, " failed (!)", " failed (!)");
+    draw_count(c, tree->lost, " parent missing (?)", " parents missing (?)");
+    draw_count(c, tree->early, " before its parent (<)", " before their parents (<)");
     draw_count(c, tree->twice, " was there twice", " were there twice");
     fputc('\n', c->out);
 }

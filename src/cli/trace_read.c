@@ -20,6 +20,7 @@ struct interned {
 /* What the spans and records of one line (or of one scope) have in common. */
 struct around {
     struct trace_store *store;
+    struct arena *arena; /* for what the line is about */
     const char *service;
 };
 
@@ -36,16 +37,16 @@ static size_t hash(const void *data, size_t length)
 }
 
 /* NULL: no text, or no room. */
-static const char *intern_bytes(struct trace_store *s, const char *data, size_t length)
+static const char *intern_bytes(const struct around *a, const char *data, size_t length)
 {
     length = length > TEXT_MAX ? TEXT_MAX : length;
-    struct interned **bucket = &s->interned[hash(data, length)];
+    struct interned **bucket = &a->store->interned[hash(data, length)];
 
     for (struct interned *i = *bucket; i; i = i->bucket) {
         if (i->length == length && !memcmp(i->text, data, length))
             return i->text;
     }
-    struct interned *made = arena_take(s->arena, sizeof(*made) + length + 1);
+    struct interned *made = arena_take(a->arena, sizeof(*made) + length + 1);
     if (!made)
         return NULL;
     memcpy(made->text, data, length);
@@ -58,9 +59,9 @@ static const char *intern_bytes(struct trace_store *s, const char *data, size_t 
     return made->text;
 }
 
-static const char *intern(struct trace_store *s, const json_t *text)
+static const char *intern(const struct around *a, const json_t *text)
 {
-    return json_is_string(text) ? intern_bytes(s, json_string_value(text), json_string_length(text))
+    return json_is_string(text) ? intern_bytes(a, json_string_value(text), json_string_length(text))
                                 : NULL;
 }
 
@@ -189,15 +190,16 @@ static bool is_wanted(const struct trace_store *s, const uint8_t *id)
     return !s->prefix || !strncmp(text, s->prefix, strlen(s->prefix));
 }
 
-static struct trace *find_trace(struct trace_store *s, const uint8_t *id)
+static struct trace *find_trace(const struct around *a, const uint8_t *id)
 {
+    struct trace_store *s = a->store;
     struct trace **bucket = &s->buckets[hash(id, TRACE_ID)], *t = *bucket;
 
     while (t && memcmp(t->id, id, TRACE_ID) != 0)
         t = t->bucket;
     if (t)
         return t;
-    t = arena_take(s->arena, sizeof(*t));
+    t = arena_take(a->arena, sizeof(*t));
     if (!t)
         return NULL;
     memcpy(t->id, id, TRACE_ID);
@@ -207,9 +209,9 @@ static struct trace *find_trace(struct trace_store *s, const uint8_t *id)
     return t;
 }
 
-static struct node *add_node(struct trace_store *s, struct trace *trace, enum node_type type)
+static struct node *add_node(const struct around *a, struct trace *trace, enum node_type type)
 {
-    struct node *n = trace ? arena_take(s->arena, sizeof(*n)) : NULL;
+    struct node *n = trace ? arena_take(a->arena, sizeof(*n)) : NULL;
 
     if (!n)
         return NULL;
@@ -221,27 +223,28 @@ static struct node *add_node(struct trace_store *s, struct trace *trace, enum no
 }
 
 /* "message [error.type]", as far as they are there. */
-static const char *why_failed(struct trace_store *s, const json_t *message, const json_t *type)
+static const char *why_failed(const struct around *a, const json_t *message, const json_t *type)
 {
     char both[TEXT_MAX];
     const char *m = json_string_value(message), *t = json_string_value(type);
 
     if (json_is_integer(type))
-        return m ? intern(s, message)
-                 : intern_bytes(s, both,
+        return m ? intern(a, message)
+                 : intern_bytes(a, both,
                                 (size_t)snprintf(both, sizeof(both), "%lld",
                                                  (long long)json_integer_value(type)));
     if (!m || !*m || !t || !strcmp(m, t))
-        return intern(s, m && *m ? message : type);
+        return intern(a, m && *m ? message : type);
     snprintf(both, sizeof(both), "%.*s [%.200s]", TEXT_MAX - 256, m, t);
-    return intern_bytes(s, both, strlen(both));
+    return intern_bytes(a, both, strlen(both));
 }
 
-static void add_event(const struct around *a, struct trace *trace, struct node *span,
+static void add_event(const struct around *of, struct trace *trace, struct node *span,
                       const json_t *event, uint64_t time)
 {
+    const struct around own = {of->store, of->store->notes_arena, of->service}, *a = &own;
     const json_t *attributes = json_object_get(event, "attributes");
-    struct node *n = add_node(a->store, trace, NODE_EVENT);
+    struct node *n = add_node(a, trace, NODE_EVENT);
 
     if (!n) {
         a->store->logs_left_out++;
@@ -249,10 +252,82 @@ static void add_event(const struct around *a, struct trace *trace, struct node *
     }
     n->parent = span;
     n->start = time;
-    n->name = intern(a->store, json_object_get(event, "name"));
-    n->why = why_failed(a->store, attribute(attributes, "exception.message"),
+    n->name = intern(a, json_object_get(event, "name"));
+    n->why = why_failed(a, attribute(attributes, "exception.message"),
                         attribute(attributes, "exception.type"));
 }
+
+/* ------------------------------------------------------------------ details */
+
+/* A value as text; in OTLP it has its type around it. */
+static const char *value_text(const struct around *a, const json_t *value, bool otlp)
+{
+    const json_t *inner = otlp ? json_object_iter_value(json_object_iter((json_t *)value)) : value;
+    char *dumped;
+
+    if (json_is_string(inner))
+        return intern(a, inner);
+    dumped = inner ? json_dumps(inner, JSON_ENCODE_ANY | JSON_COMPACT) : NULL;
+    const char *text = dumped ? intern_bytes(a, dumped, strlen(dumped)) : NULL;
+    free(dumped);
+    return text;
+}
+
+/* Adds at *last; where the next one goes. */
+static struct detail **add_detail(const struct around *a, struct detail **last, const char *name,
+                                  const char *value)
+{
+    struct detail *d = name && value ? arena_take(a->arena, sizeof(*d)) : NULL;
+
+    if (!d)
+        return last;
+    d->name = name;
+    d->value = value;
+    *last = d;
+    return &d->next;
+}
+
+static struct detail **add_links(const struct around *a, struct detail **last, const json_t *links,
+                                 bool otlp)
+{
+    size_t i;
+    json_t *link;
+
+    json_array_foreach(links, i, link)
+    {
+        char text[128];
+        const char *trace = line_text(link, otlp ? "traceId" : "trace_id");
+        const char *span = line_text(link, otlp ? "spanId" : "span_id");
+        snprintf(text, sizeof(text), "trace %.32s span %.16s", trace ? trace : "?",
+                 span ? span : "?");
+        last = add_detail(a, last, "link", intern_bytes(a, text, strlen(text)));
+    }
+    return last;
+}
+
+static void add_details(const struct around *of, struct node *n, const json_t *line, bool otlp)
+{
+    static const char *const kinds[] = {NULL,     "internal", "server",
+                                        "client", "producer", "consumer"};
+    const struct around own = {of->store, of->store->notes_arena, of->service}, *a = &own;
+    json_t *attributes = json_object_get(line, "attributes"), *value;
+    struct detail **last = add_detail(a, &n->details, "kind", kinds[n->kind]);
+    const char *key;
+    size_t i;
+
+    json_object_foreach(attributes, key, value)
+    {
+        last = add_detail(a, last, intern_bytes(a, key, strlen(key)), value_text(a, value, false));
+    }
+    json_array_foreach(attributes, i, value)
+    {
+        last = add_detail(a, last, intern(a, json_object_get(value, "key")),
+                          value_text(a, json_object_get(value, "value"), true));
+    }
+    add_links(a, last, json_object_get(line, "links"), otlp);
+}
+
+/* ------------------------------------------------------------------ spans and records */
 
 /* A span of either format, its times known. NULL: it is left out, and counted. */
 static struct node *add_span(const struct around *a, struct trace **trace, const json_t *line,
@@ -268,8 +343,8 @@ static struct node *add_span(const struct around *a, struct trace **trace, const
     }
     if (!is_wanted(s, trace_id))
         return NULL;
-    *trace = find_trace(s, trace_id);
-    struct node *n = add_node(s, *trace, NODE_SPAN);
+    *trace = find_trace(a, trace_id);
+    struct node *n = add_node(a, *trace, NODE_SPAN);
     if (!n) {
         s->left_out++;
         return NULL;
@@ -279,7 +354,7 @@ static struct node *add_span(const struct around *a, struct trace **trace, const
         memcpy(n->parent_id, parent, SPAN_ID);
     n->start = start;
     n->end = start && end >= start ? end : 0;
-    n->name = intern(s, json_object_get(line, "name"));
+    n->name = intern(a, json_object_get(line, "name"));
     n->service = a->service;
     n->kind = kind_of(json_object_get(line, "kind"));
 
@@ -289,7 +364,9 @@ static struct node *add_span(const struct around *a, struct trace **trace, const
     const json_t *attributes = json_object_get(line, "attributes");
     n->failed = is_error(otlp ? json_object_get(status, "code") : status);
     if (n->failed)
-        n->why = why_failed(s, message, attribute(attributes, "error.type"));
+        n->why = why_failed(a, message, attribute(attributes, "error.type"));
+    if (s->details)
+        add_details(a, n, line, otlp);
     (*trace)->spans++;
     (*trace)->failed += n->failed;
     if (start && (!(*trace)->first || start < (*trace)->first))
@@ -308,8 +385,8 @@ static void add_log(const struct around *a, const json_t *line, bool otlp, uint6
     if (!read_id(trace_id, TRACE_ID, json_object_get(line, otlp ? "traceId" : "trace_id")) ||
         !is_wanted(s, trace_id))
         return;
-    struct trace *trace = find_trace(s, trace_id);
-    struct node *n = add_node(s, trace, NODE_LOG);
+    struct trace *trace = find_trace(a, trace_id);
+    struct node *n = add_node(a, trace, NODE_LOG);
     if (!n) {
         s->logs_left_out++;
         return;
@@ -323,7 +400,7 @@ static void add_log(const struct around *a, const json_t *line, bool otlp, uint6
     double severity = line_number(line, otlp ? "severityNumber" : "severity_number");
     n->severity = severity >= 1 && severity <= 24 ? (uint8_t)severity : 0;
     n->start = time;
-    n->name = intern(s, body);
+    n->name = intern(a, body);
     n->service = a->service;
     trace->logs++;
     trace->errors += n->severity >= ERROR;
@@ -331,13 +408,13 @@ static void add_log(const struct around *a, const json_t *line, bool otlp, uint6
 
 /* ------------------------------------------------------------------ flat */
 
-static const char *service_of(struct trace_store *s, const json_t *resource)
+static const char *service_of(const struct around *a, const json_t *resource)
 {
     const json_t *attributes = json_object_get(resource, "attributes");
     const json_t *in = json_is_array(attributes) ? attributes : resource;
     const json_t *name = attribute(in, "service.name");
 
-    return intern(s, json_is_string(name) ? name : attribute(in, "process.executable.name"));
+    return intern(a, json_is_string(name) ? name : attribute(in, "process.executable.name"));
 }
 
 static void take_flat(const struct around *a, const char *signal, const json_t *line,
@@ -382,7 +459,8 @@ static void take_otlp(struct trace_store *s, const json_t *resources, bool spans
 
     json_array_foreach(resources, i, resource)
     {
-        struct around a = {s, service_of(s, json_object_get(resource, "resource"))};
+        struct around a = {s, spans ? s->spans_arena : s->notes_arena, NULL};
+        a.service = service_of(&a, json_object_get(resource, "resource"));
         const json_t *scopes = json_object_get(resource, spans ? "scopeSpans" : "scopeLogs");
         json_array_foreach(scopes, j, scope)
         {
@@ -407,7 +485,8 @@ void trace_take_line(void *context, json_t *line, const char *text)
 
     s->lines++;
     if (signal && (!strcmp(signal, "span") || !strcmp(signal, "log"))) {
-        struct around a = {s, service_of(s, json_object_get(line, "resource"))};
+        struct around a = {s, *signal == 's' ? s->spans_arena : s->notes_arena, NULL};
+        a.service = service_of(&a, json_object_get(line, "resource"));
         take_flat(&a, signal, line, text);
     }
     take_otlp(s, json_object_get(line, "resourceSpans"), true);

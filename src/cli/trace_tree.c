@@ -6,7 +6,7 @@
 
 /* Equal siblings from so many on are one; so many spans and so many records and events are shown.
  */
-enum { FOLD_MIN = 4, SPANS_MAX = 60, NOTES_MAX = 40 };
+enum { FOLD_MIN = 4, SPANS_MAX = 60, NOTES_MAX = 40, PATH_LONG = 30, PATH_SHORT = 3 };
 
 static int compare_numbers(uint64_t a, uint64_t b)
 {
@@ -106,6 +106,7 @@ static void find_parents(struct tree *t)
             continue;
         if (n->type == NODE_LOG && n->severity >= SEVERITY_ERROR)
             n->parent->troubled = true;
+        t->failed += n->failed;
         t->lost += n->type == NODE_SPAN && n->lost;
         t->early += n->type == NODE_SPAN && n->start && n->start < n->parent->start;
     }
@@ -200,9 +201,10 @@ static void fold(struct tree *t)
 
 /* ------------------------------------------------------------------ choosing */
 
-static bool is_bad(const struct node *n)
+/* 2: it failed. 1: an error was logged in it, or is one. */
+static unsigned badness(const struct node *n)
 {
-    return n->failed || n->troubled || n->severity >= SEVERITY_ERROR;
+    return n->failed ? 2 : n->troubled || n->severity >= SEVERITY_ERROR;
 }
 
 /* The severity, or what stands for it where there is none: events of a span are rare and say much.
@@ -222,24 +224,30 @@ static int by_weight(const void *a, const void *b)
 
     if (x->type != y->type && (x->type == NODE_SPAN || y->type == NODE_SPAN))
         return x->type == NODE_SPAN ? -1 : 1;
-    if (is_bad(x) != is_bad(y))
-        return is_bad(x) ? -1 : 1;
-    int order = compare_numbers(gravity(y), gravity(x));
+    int order = compare_numbers(badness(y), badness(x));
+    order = order ? order : compare_numbers(gravity(y), gravity(x));
     order = order ? order : compare_numbers(duration(y), duration(x));
     order = order ? order : compare_numbers(x->start, y->start);
     return order ? order : memcmp(x->id, y->id, SPAN_ID);
 }
 
-/* Shows a span with those that it is in, if so many are allowed; how many that were. */
+/*
+ * Shows a span with all that it is in, if so many are allowed; how many that were. What is bad is
+ * shown even where its whole path has no room: with the nearest ones around it.
+ */
 static size_t show_path(struct tree *t, struct node *node, size_t most)
 {
     size_t needed = 0;
+    struct node *n = node;
 
-    for (struct node *n = node; n != &t->root && !n->shown && needed <= most; n = n->parent)
+    for (; n != &t->root && !n->shown && needed <= PATH_LONG && needed <= most; n = n->parent)
         needed++;
-    if (needed > most)
+    bool whole = n == &t->root || n->shown;
+    if (needed > most || (!whole && !badness(node)))
         return 0;
-    for (struct node *n = node; n != &t->root && !n->shown; n = n->parent)
+    needed = !whole && needed > PATH_SHORT ? PATH_SHORT : needed;
+    n = node;
+    for (size_t i = 0; i < needed; i++, n = n->parent)
         n->shown = true;
     return needed;
 }
@@ -319,20 +327,19 @@ void tree_free(struct tree *t)
 
 struct node *tree_next(const struct tree *t, struct node *node, int *depth)
 {
-    struct node *next = node ? node->child : t->root.child;
-    int level = node ? *depth + 1 : 0;
-
-    for (;;) {
-        for (; next; next = next->sibling) {
-            if (next->shown && !next->hidden) {
-                *depth = level;
-                return next;
-            }
+    do {
+        if (node ? node->child != NULL : t->root.child != NULL) {
+            *depth += node != NULL;
+            node = node ? node->child : t->root.child;
+            continue;
+        }
+        while (node && !node->sibling) {
+            node = node->parent == &t->root ? NULL : node->parent;
+            --*depth;
         }
         if (!node)
             return NULL;
-        next = node->sibling;
-        node = node->parent == &t->root ? NULL : node->parent;
-        level--;
-    }
+        node = node->sibling;
+    } while (!node->shown || node->hidden);
+    return node;
 }
