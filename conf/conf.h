@@ -32,6 +32,22 @@ struct conf_pairs {
     size_t count;
 };
 
+/* How many at most, 0 included. All zero: as many as there are. */
+struct conf_limit {
+    bool limited;
+    uint32_t most;
+};
+struct conf_limits {
+    struct conf_limit attributes;
+    struct conf_limit value_length; /* characters of a text, or of each of an array of them */
+};
+
+/* What OTEL_ENTITIES says: which attributes of the resource mean which thing. */
+struct conf_entity {
+    char *type, *schema_url;          /* schema_url NULL: none */
+    struct conf_list id, description; /* keys of conf.attributes, or service.name */
+};
+
 /* Which processes a rule means; every member that is set must match. Globs (`*`, `?`). */
 struct conf_match {
     char *executable; /* base name or, with a slash, absolute path; NULL: any */
@@ -106,7 +122,9 @@ struct conf {
 
     char *service_name;           /* resource.service_name; NULL: fallback */
     struct conf_pairs attributes; /* resource.attributes */
-    struct conf_pairs tags;       /* tags: on every metric point, log record and span */
+    struct conf_entity *entities; /* from OTEL_ENTITIES alone */
+    size_t entity_count;
+    struct conf_pairs tags; /* tags: on every metric point, log record and span */
 
     bool metrics;                            /* metrics.enabled */
     uint64_t metrics_interval;               /* metrics.interval, nanoseconds (10 s) */
@@ -161,8 +179,10 @@ struct conf {
     uint64_t otlp_request_max; /* otlp.request_max: bytes before compression (4 MiB) */
     char *user_agent;          /* otlp.user_agent: put before ours; NULL: nothing */
 
-    uint32_t attribute_count_limit; /* limits.attributes: of a point, record, span (128) */
-    uint32_t attribute_value_limit; /* limits.value_length: characters of a text; 0: no limit */
+    struct conf_limits limits_all;              /* limits.attributes ..., as they were said */
+    struct conf_limits limits_log, limits_span; /* limits.log_attributes ..., settled */
+    struct conf_limit span_events, span_links;  /* limits.span_events, limits.span_links (128) */
+    struct conf_limit event_attributes, link_attributes; /* limits.event_attributes ..., settled */
 
     char *http_proxy, *https_proxy, *no_proxy; /* proxy.http ..., from HTTP_PROXY ...; NULL: none */
     char *tls_ca_file, *tls_client_cert, *tls_client_key; /* tls.*: for every sink over TLS */

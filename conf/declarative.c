@@ -198,14 +198,26 @@ static void take_readers(struct document *d, const struct node *provider)
     }
 }
 
-static void take_limits(struct document *d, const struct node *n)
+/* `of`: "", "log_", "span_". */
+static void take_limits(struct document *d, const struct node *n, const char *of)
 {
-    take(d, n, "attribute_count_limit", "limits.attributes");
-    take(d, n, "attribute_value_length_limit", "limits.value_length");
+    char option[48];
+    snprintf(option, sizeof(option), "limits.%sattributes", of);
+    take(d, n, "attribute_count_limit", option);
+    snprintf(option, sizeof(option), "limits.%svalue_length", of);
+    take(d, n, "attribute_value_length_limit", option);
 }
 
-/* ------------------------------------------------------------------ the sampler, the propagators
- */
+static void take_span_limits(struct document *d, const struct node *n)
+{
+    take_limits(d, n, "span_");
+    take(d, n, "event_count_limit", "limits.span_events");
+    take(d, n, "link_count_limit", "limits.span_links");
+    take(d, n, "event_attribute_count_limit", "limits.event_attributes");
+    take(d, n, "link_attribute_count_limit", "limits.link_attributes");
+}
+
+/* ------------------------------------------------------------------ sampler and propagators */
 
 /* One sampler is the one key of a mapping: {trace_id_ratio_based: {ratio: 0.5}}. */
 static void take_sampler(struct document *d, const struct node *n, bool parent)
@@ -283,10 +295,9 @@ static void take_all(struct document *d, const struct node *root)
     take_log_level(d, root);
     take_pairs(d, mapping(d, root, "resource"), "attributes",
                option_find(0, "resource.attributes"));
-    /* The more special limit is the later one. */
-    take_limits(d, mapping(d, root, "attribute_limits"));
-    take_limits(d, mapping(d, logs, "limits"));
-    take_limits(d, mapping(d, traces, "limits"));
+    take_limits(d, mapping(d, root, "attribute_limits"), "");
+    take_limits(d, mapping(d, logs, "limits"), "log_");
+    take_span_limits(d, mapping(d, traces, "limits"));
     take_propagators(d, mapping(d, root, "propagator"));
     if (sampler)
         take_sampler(d, sampler, false);

@@ -14,6 +14,7 @@ enum option_type {
     OPTION_CUSTOM,  /* overrides for some processes */
     OPTION_BOOL,
     OPTION_COUNT,    /* uint32_t */
+    OPTION_LIMIT,    /* struct conf_limit */
     OPTION_SIZE,     /* uint64_t, bytes */
     OPTION_SIZE32,   /* uint32_t, bytes */
     OPTION_DURATION, /* uint64_t, nanoseconds */
@@ -37,6 +38,7 @@ enum option_type {
 enum otel_rule {
     RULE_NONE,
     RULE_TEXT,         /* as our own variable */
+    RULE_COUNT,        /* digits alone, none of our words */
     RULE_MILLISECONDS, /* a whole number */
     RULE_DISABLES,     /* "true" in any case means false here */
     RULE_PAIRS,        /* k=v,k=v with percent-encoding; an error anywhere discards all of it */
@@ -73,6 +75,7 @@ struct option {
 /* The options that hold pairs: each has its own list of origins. */
 enum { PAIRS_LISTS = 7 };
 size_t pairs_list(const struct option *o); /* which one: 0 is resource.attributes */
+enum { UNLIMITED = UINT32_MAX };           /* the `number` of a limit that is none */
 enum { EMPTY_KEPT = 1 }; /* the `number` of a text that is "" and not NULL when it is empty */
 
 enum { OPTIONS_MAX = 192 };
@@ -247,6 +250,12 @@ void environment_scope(struct loader *l);
 bool conf_was_set(const struct loader *l, size_t offset);
 /* What the chosen preset sets, where nothing as strong said otherwise. (preset.c) */
 void preset_apply(struct loader *l);
+/* Fills in what each kind of record takes from the general limits. (limits.c) */
+void limits_settle(struct loader *l);
+/* OTEL_ENTITIES: their attributes are the resource's. (entities.c) */
+void entities_load(struct loader *l);
+/* What one option takes from another: value and origin, if the other was set and it was not. */
+void conf_inherit(struct loader *l, size_t to, size_t from, size_t size);
 /* Fills in what each signal takes from the general OTLP options; the implicit sink. (otlp.c) */
 void otlp_settle(struct loader *l);
 void environment_sets(struct loader *l);

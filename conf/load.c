@@ -94,6 +94,10 @@ static void set_default(struct loader *l, size_t index)
     case OPTION_SIZE32:
         *(uint32_t *)at = (uint32_t)d->number;
         break;
+    case OPTION_LIMIT:
+        if (d->number != UNLIMITED)
+            *(struct conf_limit *)at = (struct conf_limit){true, (uint32_t)d->number};
+        break;
     case OPTION_SIZE:
     case OPTION_DURATION:
         *(uint64_t *)at = d->number;
@@ -161,6 +165,7 @@ struct conf *loader_end(struct loader *l)
         preset_apply(l);
         settle_service_name(l);
         otlp_settle(l);
+        limits_settle(l);
         failed = l->to->pool.failed || l->scratch.failed;
     }
     pool_free(&l->scratch);

@@ -221,6 +221,9 @@ void option_allowed(const struct option *o, char *out, size_t size)
         snprintf(out, size, "a whole number from %llu to %llu", (unsigned long long)o->low,
                  (unsigned long long)o->high);
         break;
+    case OPTION_LIMIT:
+        snprintf(out, size, "a whole number from 0 to %llu, or none", (unsigned long long)o->high);
+        break;
     case OPTION_SIZE:
     case OPTION_SIZE32:
         value_format_size(o->low, low);

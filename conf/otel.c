@@ -4,6 +4,7 @@
  */
 #include "conf/internal.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -76,6 +77,17 @@ static void otel_pairs(struct loader *l, const struct option *o, const char *tex
     /* Of two members with one key the last counts. */
     for (const struct node *n = map->first; n; n = n->next)
         conf_set_pair(l, o, n->key, n->text, n, s);
+}
+
+static void otel_count(struct loader *l, const struct option *o, const char *text,
+                       const struct source *s)
+{
+    uint64_t value;
+    if (value_count(text, &value) == -EINVAL)
+        loader_trouble(l, s->name, line_of(l), column_of(l),
+                       "\"%.60s\" is not a number; allowed: a whole number", text);
+    else
+        conf_set_text(l, o, text, s);
 }
 
 static void otel_milliseconds(struct loader *l, const struct option *o, const char *text,
@@ -253,6 +265,9 @@ static void otel_propagators(struct loader *l, const struct option *o, const cha
 void otel_take(struct loader *l, const struct option *o, const char *text, const struct source *s)
 {
     switch (o->rule) {
+    case RULE_COUNT:
+        otel_count(l, o, text, s);
+        break;
     case RULE_MILLISECONDS:
         otel_milliseconds(l, o, text, s);
         break;
@@ -295,40 +310,10 @@ static void one_variable(struct loader *l, const char *variable, size_t length)
     }
 }
 
-/*
- * The limits of one kind of record, where none is set for all: there is one limit here, and the
- * smaller keeps what either promises.
- */
-static void specific_limits(struct loader *l)
-{
-    static const struct {
-        char variable[48];
-        uint16_t offset;
-    } limits[] = {
-        {"OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", offsetof(struct conf, attribute_count_limit)},
-        {"OTEL_LOGRECORD_ATTRIBUTE_COUNT_LIMIT", offsetof(struct conf, attribute_count_limit)},
-        {"OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT", offsetof(struct conf, attribute_value_limit)},
-        {"OTEL_LOGRECORD_ATTRIBUTE_VALUE_LENGTH_LIMIT",
-         offsetof(struct conf, attribute_value_limit)},
-    };
-    bool general[2] = {conf_was_set(l, limits[0].offset), conf_was_set(l, limits[2].offset)};
-    for (size_t i = 0; i < 4; i++) {
-        size_t length = strlen(limits[i].variable);
-        const char *text = environment_get(l, limits[i].variable, length);
-        uint64_t value;
-        if (!text || general[i / 2])
-            continue;
-        const uint32_t *now = (const void *)((const char *)&l->to->conf + limits[i].offset);
-        if (conf_was_set(l, limits[i].offset) && value_count(text, &value) == 0 && value >= *now)
-            continue;
-        struct source s = environment_source(l, limits[i].variable, length, ORIGIN_OTEL);
-        conf_set_text(l, option_at(limits[i].offset), text, &s);
-    }
-}
-
 static void otel_variables(struct loader *l)
 {
     bool any = false;
+    entities_load(l); /* weaker than OTEL_RESOURCE_ATTRIBUTES */
     for (char *const *e = l->input->environ; e && *e; e++) {
         if (strncmp(*e, "OTEL_", 5) != 0)
             continue;
@@ -340,7 +325,6 @@ static void otel_variables(struct loader *l)
     }
     if (!any)
         return;
-    specific_limits(l);
     /* After the sampler that it belongs to, wherever it stands. */
     const struct option *ratio = option_at(offsetof(struct conf, sampler_ratio));
     const char *text = environment_get(l, ratio->otel, strlen(ratio->otel));

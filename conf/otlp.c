@@ -21,6 +21,15 @@ static size_t offset_of_signal(unsigned signal)
 
 /* ------------------------------------------------------------------ what a signal inherits */
 
+void conf_inherit(struct loader *l, size_t to, size_t from, size_t size)
+{
+    char *conf = (char *)&l->to->conf;
+    if (conf_was_set(l, to) || !conf_was_set(l, from))
+        return;
+    memcpy(conf + to, conf + from, size);
+    *origin_note(l->to, option_at(to)) = origin_get(l->to, option_at(from));
+}
+
 /* Headers are replaced as a whole: half of one server's and half of another's fit neither. */
 static void inherit_headers(struct loader *l, unsigned signal)
 {
@@ -45,14 +54,9 @@ static void inherit(struct loader *l, unsigned signal)
         MEMBER(ca_file),  MEMBER(client_cert), MEMBER(client_key),
 #undef MEMBER
     };
-    char *conf = (char *)&l->to->conf;
     for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++) {
         size_t from = offsetof(struct conf, otlp_all) + members[i].offset;
-        size_t to = offset_of_signal(signal) + members[i].offset;
-        if (conf_was_set(l, to) || !conf_was_set(l, from))
-            continue;
-        memcpy(conf + to, conf + from, members[i].size);
-        *origin_note(l->to, option_at(to)) = origin_get(l->to, option_at(from));
+        conf_inherit(l, offset_of_signal(signal) + members[i].offset, from, members[i].size);
     }
     if (l->to->conf.otlp_all.headers.count)
         inherit_headers(l, signal);

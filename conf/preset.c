@@ -76,8 +76,8 @@ static void newrelic(const struct giving *g)
     give(g, OFFSET(temporality), "delta");
     give(g, OFFSET(otlp_histograms), "exponential");
     give(g, OFFSET(otlp_request_max), "900000");
-    give(g, OFFSET(attribute_count_limit), "64");
-    give(g, OFFSET(attribute_value_limit), "4095");
+    give(g, OFFSET(limits_all.attributes), "64");
+    give(g, OFFSET(limits_all.value_length), "4095");
 }
 
 static void splunk(const struct giving *g)

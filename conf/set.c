@@ -83,6 +83,13 @@ static const char *read_number(const struct option *o, const char *text, uint64_
             return "is not a truth value";
         *value = truth;
         return NULL;
+    case OPTION_LIMIT:
+        if (value_same(text, "none")) {
+            *value = UNLIMITED;
+            return NULL;
+        }
+        r = value_count(text, value);
+        return range_wrong(o, r, *value, "is not a whole number");
     case OPTION_COUNT:
         r = value_count(text, value);
         return range_wrong(o, r, *value, "is not a whole number");
@@ -117,6 +124,9 @@ static void store_number(const struct loader *l, const struct option *o, uint64_
         *(bool *)to = value != 0;
     else if (o->type == OPTION_CHOICE)
         *(unsigned *)to = (unsigned)value;
+    else if (o->type == OPTION_LIMIT)
+        *(struct conf_limit *)to = value == UNLIMITED ? (struct conf_limit){0}
+                                                      : (struct conf_limit){true, (uint32_t)value};
     else if (o->type == OPTION_COUNT || o->type == OPTION_SIZE32)
         *(uint32_t *)to = (uint32_t)value;
     else
@@ -460,6 +470,7 @@ void conf_set(struct loader *l, const struct option *o, const struct node *n,
     switch (o->type) {
     case OPTION_BOOL:
     case OPTION_COUNT:
+    case OPTION_LIMIT:
     case OPTION_SIZE:
     case OPTION_SIZE32:
     case OPTION_DURATION:

@@ -186,6 +186,14 @@ static void write_scalar(FILE *out, const struct conf *conf, const struct option
         fputs(text, out);
         break;
     }
+    case OPTION_LIMIT: {
+        const struct conf_limit *limit = at;
+        if (limit->limited)
+            write_number(out, o, limit->most);
+        else
+            fputs("none", out);
+        break;
+    }
     case OPTION_COUNT:
         write_number(out, o, *(const uint32_t *)at);
         break;

@@ -151,29 +151,172 @@ static void exporters(void **state)
     conf_free(c);
 }
 
+static void holds(struct conf_limit limit, int64_t want)
+{
+    if (limit.limited != (want >= 0) || (limit.limited && limit.most != want))
+        fail_msg("%s %u, not %lld", limit.limited ? "limited to" : "not limited", limit.most,
+                 (long long)want);
+}
+
+enum { NO_LIMIT = -1 };
+
 static void limits(void **state)
 {
     (void)state;
     struct reported r;
     struct conf *c = load_with(NULL, NULL, &r);
-    assert_int_equal(c->attribute_count_limit, 128);
-    assert_int_equal(c->attribute_value_limit, 0);
+    holds(c->limits_all.attributes, 128);
+    holds(c->limits_all.value_length, NO_LIMIT);
+    holds(c->limits_log.attributes, 128);
+    holds(c->limits_log.value_length, NO_LIMIT);
+    holds(c->limits_span.attributes, 128);
+    holds(c->limits_span.value_length, NO_LIMIT);
+    holds(c->span_events, 128);
+    holds(c->span_links, 128);
+    holds(c->event_attributes, 128);
+    holds(c->link_attributes, 128);
     conf_free(c);
+    /* What is said of one kind holds for it, what is said of all for the others. */
     c = load_with(ENVIRONMENT((char *)"OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT=5",
                               (char *)"OTEL_ATTRIBUTE_COUNT_LIMIT=40",
                               (char *)"OTEL_LOGRECORD_ATTRIBUTE_VALUE_LENGTH_LIMIT=70",
-                              (char *)"OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT=90"),
+                              (char *)"OTEL_SPAN_EVENT_COUNT_LIMIT=6",
+                              (char *)"OTEL_SPAN_LINK_COUNT_LIMIT=0",
+                              (char *)"OTEL_LINK_ATTRIBUTE_COUNT_LIMIT=8"),
                   NULL, &r);
     empty(&r);
-    assert_int_equal(c->attribute_count_limit, 40); /* the general one is set */
-    assert_int_equal(c->attribute_value_limit, 70); /* the smaller of the others */
+    holds(c->limits_span.attributes, 5);
+    holds(c->limits_log.attributes, 40);
+    holds(c->limits_log.value_length, 70);
+    holds(c->limits_span.value_length, NO_LIMIT);
+    holds(c->span_events, 6);
+    holds(c->span_links, 0);
+    holds(c->event_attributes, 40);
+    holds(c->link_attributes, 8);
     conf_free(c);
-    c = load_with(ENVIRONMENT((char *)"OTEL_ATTRIBUTE_COUNT_LIMIT=-1",
-                              (char *)"OTEL_LOGRECORD_ATTRIBUTE_COUNT_LIMIT=9"),
+    c = load_with(ENVIRONMENT((char *)"OTEL_LOGRECORD_ATTRIBUTE_COUNT_LIMIT=9",
+                              (char *)"OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT=3",
+                              (char *)"OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT=90",
+                              (char *)"OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT=0"),
                   NULL, &r);
-    assert_int_equal(r.count, 1);
-    assert_int_equal(c->attribute_count_limit, 9);
+    empty(&r);
+    holds(c->limits_log.attributes, 9);
+    holds(c->limits_span.attributes, 128);
+    holds(c->event_attributes, 3);
+    holds(c->limits_span.value_length, 90);
+    holds(c->limits_log.value_length, 0); /* nothing of any text: not the same as no limit */
     conf_free(c);
+    /* What is no number is told and passed over; `none` is a word of ours. */
+    c = load_with(ENVIRONMENT((char *)"OTEL_ATTRIBUTE_COUNT_LIMIT=-1",
+                              (char *)"OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT=none",
+                              (char *)"OTEL_SPAN_EVENT_COUNT_LIMIT=",
+                              (char *)"OTEL_SPAN_LINK_COUNT_LIMIT=99999999999999999999999"),
+                  NULL, &r);
+    assert_int_equal(r.count, 3);
+    holds(c->limits_span.attributes, 128);
+    holds(c->span_events, 128);
+    holds(c->span_links, 128);
+    conf_free(c);
+    c = load_with(ENVIRONMENT((char *)"OTEL_ATTRIBUTE_COUNT_LIMIT=7",
+                              (char *)"OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT=7"),
+                  ENVIRONMENT((char *)"limits.attributes=none", (char *)"limits.value_length=0"),
+                  &r);
+    empty(&r);
+    holds(c->limits_log.attributes, NO_LIMIT);
+    holds(c->limits_span.value_length, 0);
+    char *text = printed(c);
+    assert_non_null(strstr(text, "  attributes: none  # --set"));
+    assert_non_null(strstr(text, "  span_value_length: 0  # --set"));
+    conf_free(c);
+    free(text);
+}
+
+/* ------------------------------------------------------------------ OTEL_ENTITIES */
+
+static void list_is(const struct conf_list *list, const char *want)
+{
+    char all[200] = "";
+    for (size_t i = 0; i < list->count; i++) {
+        strcat(all, i ? "," : "");
+        strcat(all, list->items[i]);
+    }
+    assert_string_equal(all, want);
+}
+
+static void entities(void **state)
+{
+    (void)state;
+    struct reported r;
+    struct conf *c = load_with(
+        ENVIRONMENT(
+            (char *)"OTEL_RESOURCE_ATTRIBUTES=host.name=mine",
+            (char *)"OTEL_ENTITIES=; service{service.name=a%2Cb , service.instance.id=1}"
+                    "[service.version=1.0]@https://opentelemetry.io/schemas/1.21.0 ;;"
+                    "host{host.id=h-1}[host.name=web,zone=%5Bz%5D];k8s.pod{k8s.pod.uid=u}[]"),
+        NULL, &r);
+    empty(&r);
+    assert_int_equal(c->entity_count, 3);
+    assert_string_equal(c->entities[0].type, "service");
+    assert_string_equal(c->entities[0].schema_url, "https://opentelemetry.io/schemas/1.21.0");
+    list_is(&c->entities[0].id, "service.name,service.instance.id");
+    list_is(&c->entities[0].description, "service.version");
+    assert_string_equal(c->entities[1].type, "host");
+    assert_null(c->entities[1].schema_url);
+    list_is(&c->entities[1].description, "host.name,zone");
+    list_is(&c->entities[2].description, "");
+    /* Their attributes are the resource's, unless OTEL_RESOURCE_ATTRIBUTES says otherwise. */
+    assert_string_equal(c->service_name, "a,b");
+    assert_string_equal(header(&c->attributes, "service.instance.id"), "1");
+    assert_string_equal(header(&c->attributes, "host.name"), "mine");
+    assert_string_equal(header(&c->attributes, "zone"), "[z]");
+    assert_string_equal(header(&c->attributes, "k8s.pod.uid"), "u");
+    conf_free(c);
+}
+
+/* What is wrong in one is told, and the others are used. */
+static void entities_that_cannot_be_read(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *value;
+        size_t count;
+        int warned;
+        const char *key, *want; /* an attribute; NULL: there is none of this key */
+    } cases[] = {
+        {"", 0, 0, "a", NULL},
+        {";;", 0, 0, "a", NULL},
+        {"service{a=1};invalid{syntax;host{b=2}", 2, 1, "b", "2"},
+        {"service{};host{a=1}", 1, 1, "a", "1"},
+        {"{a=1}", 0, 1, "a", NULL},
+        {"9p{a=1}", 0, 1, "a", NULL},
+        {"s{a}", 0, 1, "a", NULL},
+        {"s{=1}", 0, 1, "", NULL},
+        {"s{a=1=2}", 0, 1, "a", NULL},
+        {"s{a=%zz}", 0, 1, "a", NULL},
+        {"s{a=%00}", 0, 1, "a", NULL},
+        {"s{a=1}[b", 0, 1, "a", NULL},
+        {"s{a=1}[b]", 0, 1, "a", NULL},
+        {"s{a=1}x", 0, 1, "a", NULL},
+        {"s{a=1}@no url", 1, 1, "a", "1"},
+        {"s{a=1}@", 1, 1, "a", "1"},
+        {"s{a=1}[v=1];s{a=1}[v=2]", 1, 1, "v", "2"},
+        {"s{a=1}[w=1];s{a=2}", 1, 1, "w", NULL},
+        {"s{a=1};s{b=2}", 2, 0, "b", "2"},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        char variable[200];
+        struct reported r;
+        snprintf(variable, sizeof(variable), "OTEL_ENTITIES=%s", cases[i].value);
+        struct conf *c = load_with(ENVIRONMENT(variable), NULL, &r);
+        const char *got = header(&c->attributes, cases[i].key);
+        if (c->entity_count != cases[i].count || r.count != cases[i].warned ||
+            (cases[i].want ? !got || strcmp(got, cases[i].want) != 0 : got != NULL))
+            fail_msg("%s: %zu, %s", variable, c->entity_count, r.all);
+        assert_true(!r.count || strncmp(r.all, "OTEL_ENTITIES:0:0: ", 19) == 0);
+        for (size_t k = 0; k < c->entity_count; k++)
+            assert_null(c->entities[k].schema_url);
+        conf_free(c);
+    }
 }
 
 static void exemplar_filter(void **state)
@@ -289,6 +432,8 @@ static const char whole[] =
     "          timeout: 9000\n"
     "          encoding: json\n"
     "  sampler: {parent_based: {root: {trace_id_ratio_based: {ratio: 0.5}}}}\n"
+    "  limits: {attribute_count_limit: 10, event_count_limit: 11, link_count_limit: 12,\n"
+    "           event_attribute_count_limit: 13, link_attribute_count_limit: 14}\n"
     "  id_generator: {random: {}}\n"
     "meter_provider:\n"
     "  exemplar_filter: always_off\n"
@@ -302,7 +447,9 @@ static const char whole[] =
     "          temporality_preference: low_memory\n"
     "          default_histogram_aggregation: base2_exponential_bucket_histogram\n"
     "          max_request_size: 100000\n"
-    "logger_provider: {processors: [{simple: {exporter: {otlp_http: }}}]}\n"
+    "logger_provider:\n"
+    "  processors: [{simple: {exporter: {otlp_http: }}}]\n"
+    "  limits: {attribute_value_length_limit: 0}\n"
     "instrumentation/development: {general: {}}\n";
 
 static void declarative_file(void **state)
@@ -314,8 +461,15 @@ static void declarative_file(void **state)
     const struct conf_otlp *t = &c->otlp[OTLP_TRACES];
     assert_int_equal(c->diagnostics_level, DIAGNOSTICS_DEBUG);
     assert_string_equal(c->attributes.items[0].key, "team");
-    assert_int_equal(c->attribute_count_limit, 20);
-    assert_int_equal(c->attribute_value_limit, 300);
+    holds(c->limits_all.attributes, 20);
+    holds(c->limits_log.attributes, 20);
+    holds(c->limits_log.value_length, 0);
+    holds(c->limits_span.attributes, 10);
+    holds(c->limits_span.value_length, 300);
+    holds(c->span_events, 11);
+    holds(c->span_links, 12);
+    holds(c->event_attributes, 13);
+    holds(c->link_attributes, 14);
     assert_int_equal(c->propagators.count, 3);
     assert_string_equal(c->propagators.items[0], "b3");
     assert_string_equal(c->propagators.items[2], "baggage");
@@ -406,7 +560,7 @@ static void declarative_troubles_are_located(void **state)
     } cases[] = {
         {"log_level: [x]", ":2:12: log_level is of the wrong type; allowed: a value\n"},
         {"resource: x", ":2:11: resource is of the wrong type; allowed: a mapping\n"},
-        {"attribute_limits: {attribute_count_limit: many}", ":2:43: limits.attributes: \"many\""},
+        {"attribute_limits: {attribute_count_limit: many}", ":2:43: \"many\" is not a number"},
         {"propagator: {composite: [{xray: }]}", ":2:25: \"xray\" is not supported"},
         {"tracer_provider: {processors: {}}",
          ":2:31: processors is of the wrong type; allowed: a list\n"},
@@ -442,7 +596,7 @@ static void declarative_troubles_are_located(void **state)
         if (cases[i].trouble ? r.count != 1 || !strstr(r.all, cases[i].trouble) : r.count)
             fail_msg("%s: %s", yaml, r.all);
         assert_null(strstr(r.all, "SESAME"));
-        assert_true(c->attributes.count == 1 || c->attribute_count_limit == 7);
+        assert_true(c->attributes.count == 1 || c->limits_log.attributes.most == 7);
         conf_free(c);
     }
 }
@@ -456,6 +610,8 @@ int main(void)
         cmocka_unit_test(samplers),
         cmocka_unit_test(exporters),
         cmocka_unit_test(limits),
+        cmocka_unit_test(entities),
+        cmocka_unit_test(entities_that_cannot_be_read),
         cmocka_unit_test(exemplar_filter),
         cmocka_unit_test(temporality_and_histograms),
         cmocka_unit_test(numbers_that_are_none_are_passed_over),

@@ -84,8 +84,8 @@ static void preset_newrelic(void **state)
     assert_int_equal(c->otlp_histograms, HISTOGRAMS_EXPONENTIAL);
     assert_int_equal(c->otlp[OTLP_METRICS].compression, OTLP_GZIP);
     assert_int_equal(c->otlp_request_max, 900000);
-    assert_int_equal(c->attribute_value_limit, 4095);
-    assert_int_equal(c->attribute_count_limit, 64);
+    assert_int_equal(c->limits_log.value_length.most, 4095);
+    assert_int_equal(c->limits_span.attributes.most, 64);
     char *text = printed(c);
     assert_non_null(strstr(text, "  value_length: 4095  # preset newrelic\n"));
     assert_non_null(strstr(text, "api-key: \"***\"  # preset newrelic\n"));
@@ -121,10 +121,10 @@ static void preset_precedence(void **state)
                                              (char *)"SCOPE_OTLP_COMPRESSION=none")},
                   &r);
     empty(&r);
-    assert_int_equal(c->attribute_count_limit, 9); /* the same source */
+    assert_int_equal(c->limits_span.attributes.most, 9); /* the same source */
     assert_string_equal(header(&c->otlp[OTLP_LOGS].headers, "api-key"), "file"); /* too */
     assert_int_equal(c->otlp[OTLP_LOGS].compression, OTLP_NO_COMPRESSION); /* a stronger one */
-    assert_int_equal(c->attribute_value_limit, 4095);                      /* a weaker one */
+    assert_int_equal(c->limits_log.value_length.most, 4095);               /* a weaker one */
     assert_string_equal(c->otlp[OTLP_LOGS].to, "https://otlp.nr-data.net/v1/logs");
     conf_free(c);
     c = load_text(yaml, (struct conf_input){.environ = ENVIRONMENT((char *)"SCOPE_PRESET=none")},
