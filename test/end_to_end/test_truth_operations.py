@@ -245,6 +245,7 @@ ELSEWHERE = set("""__fork __vfork __wait __waitpid _Exit _Fork _exit abort clone
     dlmopen dlopen mlockall prctl setegid seteuid setgid setns setregid setresgid setresuid setreuid setuid sigaltstack
     unshare
     aio_read aio_read64 aio_write aio_write64 lio_listio lio_listio64""".split())
+ELSEWHERE |= {line.strip() for line in open(ROOT / "test" / "symbols" / "tls") if not line.startswith("#")}
 NOT_IN_LIBC = {"openat2"}  # the program makes it through syscall()
 
 

@@ -2,6 +2,7 @@
 #include "region_fixture.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/wait.h>
 
@@ -237,8 +238,12 @@ static void handlers_draw_apart(void **state)
     struct sigaction action = {.sa_handler = handler};
     pthread_t self = pthread_self(), other;
 
+    busy_lane = lane_bind(region, 1, 1);
     sigaction(SIGUSR1, &action, NULL);
     assert_int_equal(pthread_create(&other, NULL, poke, &self), 0);
+    while (!in_handler) /* until it pokes */
+        sched_yield();
+    lane_release(region, busy_lane);
     size_t n = 0;
     for (int fresh = 0; fresh < DRAWS / 10; fresh++) { /* the seeding is interrupted, too */
         if (fresh % 200 == 0)
