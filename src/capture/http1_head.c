@@ -193,10 +193,10 @@ static void length_end(struct http1_side *s)
     s->body = 0;
 }
 
-/* A member of Transfer-Encoding is complete. */
+/* A member of Transfer-Encoding is complete; an empty one is no coding that is known. */
 static void coding(struct http1_side *s)
 {
-    if (s->part == BEFORE || s->said & SAID_CHUNKED) {
+    if (s->said & SAID_CHUNKED) {
         lose(s);
         return;
     }
@@ -228,8 +228,8 @@ static void list_byte(struct http1_side *s, uint8_t c, void (*complete)(struct h
         s->part = BEFORE;
         s->text_length = 0;
     } else {
-        /* Two words, or what is none: no member that is known. */
-        if (s->part == BEHIND || !http1_token[c])
+        /* Two words: no member that is known. */
+        if (s->part == BEHIND)
             s->text_length = HTTP1_NAME;
         s->part = INSIDE;
         text_add(s, c);
