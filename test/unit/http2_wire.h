@@ -229,8 +229,8 @@ static inline void wire_show(struct wire *w, enum frame_side side, const uint8_t
         unsigned own = FRAME_FIRST;
         if (step.what == FRAME_LOST && !s->lost)
             wire_format(&s->steps, "lost\n");
-        else if (step.what != FRAME_LOST &&
-                 (step.what > FRAME_LOST || step.flags & ~own || step.body))
+        else if (step.what > FRAME_LOST || step.flags & FRAME_HEAD_END ||
+                 (step.what == FRAME_BODY && (step.flags || step.body)))
             wire_format(&s->steps, "%u %x %u %llu %u at %llu\n", step.what, step.flags & ~own,
                         step.number, (unsigned long long)step.body, step.messages,
                         (unsigned long long)s->at);
