@@ -35,7 +35,7 @@ static void reader_frame(struct reader *r, const uint8_t *frame, size_t length)
     uint32_t stream =
         ((uint32_t)frame[5] << 24 | (uint32_t)frame[6] << 16 | (uint32_t)frame[7] << 8 | frame[8]) &
         0x7fffffff;
-    size_t pad = frame[4] & 8 ? 1u + frame[9] : 0;
+    size_t pad = frame[3] == 0 && frame[4] & 8 ? 1u + frame[9] : 0;
     struct wire_stream *s;
 
     if (frame[3] > 1 || !(s = reader_stream(r, stream)))
