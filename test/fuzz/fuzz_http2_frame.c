@@ -32,9 +32,7 @@ static struct wire_stream *reader_stream(struct reader *r, uint32_t number)
 
 static void reader_frame(struct reader *r, const uint8_t *frame, size_t length)
 {
-    uint32_t stream =
-        ((uint32_t)frame[5] << 24 | (uint32_t)frame[6] << 16 | (uint32_t)frame[7] << 8 | frame[8]) &
-        0x7fffffff;
+    uint32_t stream = wire_number(frame);
     size_t pad = frame[3] == 0 && frame[4] & 8 ? 1u + frame[9] : 0;
     struct wire_stream *s;
 
@@ -88,9 +86,7 @@ static bool ends_are_ends(const uint8_t *bytes, size_t n)
 
     while (n >= 9) {
         size_t length = (size_t)bytes[0] << 16 | (size_t)bytes[1] << 8 | bytes[2];
-        uint32_t stream = ((uint32_t)bytes[5] << 24 | (uint32_t)bytes[6] << 16 |
-                           (uint32_t)bytes[7] << 8 | bytes[8]) &
-                          0x7fffffff;
+        uint32_t stream = wire_number(bytes);
         if (bytes[3] <= 1 || bytes[3] == 3) {
             for (size_t i = 0; i < count; i++) {
                 if (over[i] == stream)

@@ -57,6 +57,25 @@ __attribute__((format(printf, 2, 3))) static inline void wire_format(struct wire
     wire_bytes(t, line, (size_t)n);
 }
 
+/* A frame's header; its payload is for the caller to put behind it. */
+static inline void wire_frame(struct wire_text *t, size_t length, unsigned type, unsigned flags,
+                              uint32_t stream)
+{
+    const uint8_t header[9] = {
+        (uint8_t)(length >> 16), (uint8_t)(length >> 8), (uint8_t)length,
+        (uint8_t)type,           (uint8_t)flags,         (uint8_t)(stream >> 24),
+        (uint8_t)(stream >> 16), (uint8_t)(stream >> 8), (uint8_t)stream};
+    wire_bytes(t, header, sizeof(header));
+}
+
+/* The stream's number in a frame's header. */
+static inline uint32_t wire_number(const uint8_t *header)
+{
+    return ((uint32_t)header[5] << 24 | (uint32_t)header[6] << 16 | (uint32_t)header[7] << 8 |
+            header[8]) &
+           0x7fffffff;
+}
+
 /* A stream in one direction. */
 struct wire_stream {
     uint32_t number;

@@ -29,10 +29,7 @@ static struct wire_text bytes; /* the direction under construction */
 
 static void frame(unsigned type, unsigned flags, uint32_t stream, const void *payload, size_t n)
 {
-    uint8_t header[9] = {(uint8_t)(n >> 16),      (uint8_t)(n >> 8),      (uint8_t)n,
-                         (uint8_t)type,           (uint8_t)flags,         (uint8_t)(stream >> 24),
-                         (uint8_t)(stream >> 16), (uint8_t)(stream >> 8), (uint8_t)stream};
-    wire_bytes(&bytes, header, sizeof(header));
+    wire_frame(&bytes, n, type, flags, stream);
     wire_bytes(&bytes, payload, n);
 }
 #define FRAME(type, flags, stream, literal) frame(type, flags, stream, literal, sizeof(literal) - 1)
