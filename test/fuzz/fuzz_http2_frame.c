@@ -51,6 +51,9 @@ static void reader_run(struct reader *r, const uint8_t *bytes, size_t n)
     r->full = false;
     while (n >= 9) {
         size_t length = (size_t)bytes[0] << 16 | (size_t)bytes[1] << 8 | bytes[2];
+        /* A block may be complete, and end its stream, ahead of padding that has not come. */
+        if (n - 9 < length && bytes[3] == 1)
+            reader_frame(r, bytes, length);
         if (n - 9 < length)
             break;
         reader_frame(r, bytes, length);
