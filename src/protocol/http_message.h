@@ -30,6 +30,7 @@ struct http_message {
     struct http_field fields[HTTP_FIELDS_MAX];
     size_t field_count;
     uint32_t fields_dropped; /* beyond HTTP_FIELDS_MAX, malformed, or cut in the middle */
+    bool cut; /* the end of the section is missing: there may have been more fields */
 };
 
 /*
@@ -73,8 +74,8 @@ void http_target_of(const struct http_message *request, bool server, bool tls, s
 
 /*
  * url.full of a client's request (3.2): userinfo and the values of secret parameters redacted. The
- * authority is the request's, as it came, or the peer's where it has none (peer_address: an IP
- * address without brackets or a name, empty when it has none). CONNECT's is its authority alone.
+ * authority is the request's, as it came, or the peer's where it surely has none (peer_address: an
+ * IP address without brackets or a name, empty when it has none). CONNECT's is its authority alone.
  * Empty: not known, or the arena is at its limit.
  */
 struct text http_url_full(const struct http_message *request, bool tls, struct text peer_address,

@@ -20,6 +20,9 @@
 #define COUNT(array) (sizeof(array) / sizeof(*(array)))
 #define END "\r\n\r\n"
 
+enum view { CLIENT = false, SERVER = true };
+#define R(target) "GET " target " HTTP/1.1\r\n"
+
 struct given {
     char *bytes;
     struct arena *arena;
@@ -282,6 +285,23 @@ static void test_cut_anywhere(void **state)
     done(&whole);
 }
 
+static void test_says_whether_it_was_cut(void **state)
+{
+    static const char *const cut[] = {R("/"), R("/") "A: b\r\n", R("/") "A: b", R("/") "A: b\r\n c",
+                                      "GET / HTTP/1.1"};
+    static const char *const whole[] = {R("/") "\r\n", R("/") "\n", R("/") "\r", R("/") "A: b" END,
+                                        R("/") "A: b\r\n c" END "x"};
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(cut); i++) {
+        struct given c = parse(cut[i]), w = parse(whole[i]);
+        if (!c.m.cut || w.m.cut)
+            fail_msg("row %zu", i);
+        done(&c);
+        done(&w);
+    }
+}
+
 static void test_methods(void **state)
 {
     static const char *const rows[][2] = {
@@ -306,9 +326,6 @@ struct target_row {
     const char *path, *query;
     const char *url_full; /* NULL: not looked at */
 };
-
-enum view { CLIENT = false, SERVER = true };
-#define R(target) "GET " target " HTTP/1.1\r\n"
 
 static void check_target(const struct target_row *row)
 {
@@ -374,6 +391,14 @@ static void test_targets(void **state)
         {"GET /x HTTP/1.0" END, CLIENT, false, "http", "", 0, "/x", NULL, "http://192.0.2.7/x"},
         {"GET /x HTTP/1.0" END, CLIENT, true, "https", "", 0, "/x", NULL,
          "https://192.0.2.7:8443/x"},
+        {R("/x") "Host:" END, CLIENT, false, "http", "", 0, "/x", NULL, "http://192.0.2.7/x"},
+        {R("/x") "Host: a\r\nHost: b" END, CLIENT, false, "http", "", 0, "/x", NULL, ""},
+        {R("/x") "Host:\r\nHost: b" END, CLIENT, false, "http", "", 0, "/x", NULL, ""},
+        {R("/x") "Host: a b" END, CLIENT, false, "http", "", 0, "/x", NULL, ""},
+        /* But not where Host may be in what is missing. */
+        {R("/x") "A: b\r\n", CLIENT, false, "http", "", 0, "/x", NULL, ""},
+        {R("/x") "Host: exam", CLIENT, false, "http", "", 0, "/x", NULL, ""},
+        {R("/x") "Host : a" END, CLIENT, false, "http", "", 0, "/x", NULL, ""},
         /* Absolute form: through a proxy. */
         {R("http://b.example/a?b") "Host: a.example" END, CLIENT, false, "http", "b.example", 80,
          "/a", "b", "http://b.example/a?b"},
@@ -859,6 +884,7 @@ int main(void)
         cmocka_unit_test(test_fields_beyond_the_limit_are_counted),
         cmocka_unit_test(test_folded_value_needs_memory),
         cmocka_unit_test(test_cut_anywhere),
+        cmocka_unit_test(test_says_whether_it_was_cut),
         cmocka_unit_test(test_methods),
         cmocka_unit_test(test_targets),
         cmocka_unit_test(test_what_proxies_say),
