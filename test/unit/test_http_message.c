@@ -70,6 +70,8 @@ static void test_start_lines_refused(void **state)
         "GET / http/1.1" END,
         "GET / FTP/1.1" END,
         "GET /a b HTTP/1.1" END,
+        "GET / HTTP/1.1 x" END,
+        "GET /a HTTP/1.1 HTTP/1.1" END,
         "GET\t/ HTTP/1.1" END,
         "GET /\t HTTP/1.1" END,
         "GET /\x01 HTTP/1.1" END,
