@@ -35,8 +35,8 @@ int conf_check(const char *file, conf_report *report, void *context)
         return -ENOMEM;
     l.checking = true;
     int r = file_load(&l, file);
-    int troubles = (int)l.troubles;
     struct conf *conf = loader_end(&l);
+    int troubles = (int)l.troubles; /* the end has its own: what does not go together */
     conf_free(conf);
     return r ? r : conf ? troubles : -ENOMEM;
 }

@@ -7,8 +7,9 @@
  * (os/heap.h). The only user of libyaml. Never prints: troubles are handed to the caller.
  *
  * Precedence, highest first: --set (SCOPE_SET), SCOPE_*, scope.yml, OTEL_CONFIG_FILE (which
- * silences the other OTEL_*), OTEL_*, defaults. A sink that is named anywhere switches off the
- * implicit one.
+ * silences the other OTEL_*), OTEL_*, defaults. What a preset sets is as strong as the source that
+ * names the preset, and weaker than all that this source says itself. A sink that is named anywhere
+ * switches off the implicit one.
  */
 #ifndef SCOPE_CONF_CONF_H
 #define SCOPE_CONF_CONF_H
@@ -31,6 +32,22 @@ struct conf_pairs {
     size_t count;
 };
 
+/* How many at most, 0 included. All zero: as many as there are. */
+struct conf_limit {
+    bool limited;
+    uint32_t most;
+};
+struct conf_limits {
+    struct conf_limit attributes;
+    struct conf_limit value_length; /* characters of a text, or of each of an array of them */
+};
+
+/* What OTEL_ENTITIES says: which attributes of the resource mean which thing. */
+struct conf_entity {
+    char *type, *schema_url;          /* schema_url NULL: none */
+    struct conf_list id, description; /* keys of conf.attributes, or service.name */
+};
+
 /* Which processes a rule means; every member that is set must match. Globs (`*`, `?`). */
 struct conf_match {
     char *executable; /* base name or, with a slash, absolute path; NULL: any */
@@ -47,6 +64,25 @@ enum otlp_protocol { OTLP_PROTOBUF, OTLP_JSON };
 enum otlp_compression { OTLP_GZIP, OTLP_NO_COMPRESSION };
 enum histogram_preference { HISTOGRAMS_AUTO, HISTOGRAMS_EXPLICIT, HISTOGRAMS_EXPONENTIAL };
 enum ndjson_format { NDJSON_FLAT, NDJSON_OTLP, NDJSON_SPLUNK };
+enum exemplar_filter { EXEMPLARS_TRACE_BASED, EXEMPLARS_ALWAYS_ON, EXEMPLARS_ALWAYS_OFF };
+enum sampler_choice {
+    SAMPLER_PARENT_ALWAYS_ON,
+    SAMPLER_ALWAYS_ON,
+    SAMPLER_ALWAYS_OFF,
+    SAMPLER_RATIO,
+    SAMPLER_PARENT_ALWAYS_OFF,
+    SAMPLER_PARENT_RATIO
+};
+enum traces_processes { TRACES_PROCESSES_AUTO, TRACES_PROCESSES_ON, TRACES_PROCESSES_OFF };
+enum traces_sdk { TRACES_SDK_AUTO, TRACES_SDK_IGNORE };
+enum preset {
+    PRESET_NONE,
+    PRESET_COLLECTOR,
+    PRESET_NEWRELIC,
+    PRESET_DATADOG,
+    PRESET_SPLUNK,
+    PRESET_GRAFANA
+};
 enum statsd_format { STATSD_DOGSTATSD, STATSD_PLAIN };
 enum diagnostics_level { DIAGNOSTICS_ERROR, DIAGNOSTICS_WARN, DIAGNOSTICS_INFO, DIAGNOSTICS_DEBUG };
 
@@ -61,21 +97,13 @@ struct conf_otlp {
     enum otlp_compression compression;
     struct conf_pairs headers; /* values are secrets: never shown */
     uint64_t timeout;          /* ns: of one batch, with its retries (10 s); 0: no limit */
+    uint64_t export_timeout;   /* ns: bounds timeout, and has done so; 0: does not */
     uint64_t interval;         /* ns between two exports: metrics 60 s, logs 1 s, traces 5 s */
     uint32_t batch;            /* records or spans of one request at most (512) */
     uint32_t queue; /* records or spans that wait at most (2048); memory.queue bounds too */
     char *ca_file, *client_cert, *client_key; /* PEM; NULL: none */
 };
 enum { OTLP_METRICS, OTLP_LOGS, OTLP_TRACES, OTLP_SIGNALS }; /* as enum signal of telemetry.h */
-
-enum preset {
-    PRESET_NONE,
-    PRESET_COLLECTOR,
-    PRESET_NEWRELIC,
-    PRESET_DATADOG,
-    PRESET_SPLUNK,
-    PRESET_GRAFANA
-};
 
 /* A family of events: on or off, and which. Regular expressions (PCRE2), unanchored. */
 struct conf_events {
@@ -86,7 +114,7 @@ struct conf_events {
 
 struct conf {
     bool enabled;       /* enabled */
-    enum preset preset; /* preset */
+    enum preset preset; /* preset; what it sets stands in the members below */
     bool follow;        /* processes.follow: children of exec carry the library on */
 
     struct conf_match *include, *exclude; /* processes.include, processes.exclude */
@@ -94,17 +122,33 @@ struct conf {
 
     char *service_name;           /* resource.service_name; NULL: fallback */
     struct conf_pairs attributes; /* resource.attributes */
-    struct conf_pairs tags;       /* tags: on every metric point, log record and span */
+    struct conf_entity *entities; /* from OTEL_ENTITIES alone */
+    size_t entity_count;
+    struct conf_pairs tags; /* tags: on every metric point, log record and span */
 
     bool metrics;                            /* metrics.enabled */
     uint64_t metrics_interval;               /* metrics.interval, nanoseconds (10 s) */
     enum temporality_preference temporality; /* metrics.temporality */
+    enum exemplar_filter exemplars;          /* metrics.exemplars */
     uint32_t cardinality_limit; /* metrics.cardinality_limit: points per metric (2000) */
-    bool metrics_file, metrics_socket, metrics_name, metrics_process; /* metrics.file ... */
+    bool metrics_file, metrics_socket, metrics_http, metrics_name, metrics_process; /* metrics.file ... */
 
     uint64_t events_interval; /* events.interval, nanoseconds (1 s): events and logs */
     uint32_t events_rate;     /* events.rate: events a second at most (10000), 0: no limit */
     struct conf_events events_file, events_connection, events_name, events_process;
+
+    bool traces;                     /* traces.enabled */
+    enum sampler_choice sampler;     /* traces.sampler */
+    double sampler_ratio;            /* traces.ratio, 0 to 1 */
+    struct conf_list propagators;    /* traces.propagators: tracecontext, baggage, b3, b3multi */
+    bool traces_inject;              /* traces.inject: traceparent into outgoing HTTP/1.1 */
+    struct conf_list traces_routes;  /* traces.routes: path templates */
+    struct conf_list traces_headers; /* traces.headers: names; `!` behind one: not redacted */
+    enum traces_processes traces_processes; /* traces.processes; auto: under scope run */
+    uint64_t traces_adopt_age;              /* traces.adopt_age, nanoseconds (5 min) */
+    uint32_t traces_adopt_children;         /* traces.adopt_children (1000) */
+    uint64_t traces_file_slow;              /* traces.file_slow, nanoseconds (10 ms) */
+    enum traces_sdk traces_sdk;             /* traces.sdk: what a program's own SDK makes */
 
     bool logs_console;           /* logs.console */
     bool logs_syslog;            /* logs.syslog */
@@ -135,8 +179,10 @@ struct conf {
     uint64_t otlp_request_max; /* otlp.request_max: bytes before compression (4 MiB) */
     char *user_agent;          /* otlp.user_agent: put before ours; NULL: nothing */
 
-    uint32_t attribute_count_limit; /* limits.attributes: of a point, record, span (128) */
-    uint32_t attribute_value_limit; /* limits.value_length: characters of a text; 0: no limit */
+    struct conf_limits limits_all;              /* limits.attributes ..., as they were said */
+    struct conf_limits limits_log, limits_span; /* limits.log_attributes ..., settled */
+    struct conf_limit span_events, span_links;  /* limits.span_events, limits.span_links (128) */
+    struct conf_limit event_attributes, link_attributes; /* limits.event_attributes ..., settled */
 
     char *http_proxy, *https_proxy, *no_proxy; /* proxy.http ..., from HTTP_PROXY ...; NULL: none */
     char *tls_ca_file, *tls_client_cert, *tls_client_key; /* tls.*: for every sink over TLS */

@@ -110,15 +110,14 @@ void environment_scope(struct loader *l)
 
 /* ------------------------------------------------------------------ --set */
 
-/* One pair: tags.NAME or resource.attributes.NAME. NULL: the key is neither. */
+/* One pair: tags.NAME, otlp.headers.NAME and so on. NULL: the key is none. */
 static const struct option *pair_option(const char *key, const char **name)
 {
-    static const char prefixes[][24] = {"tags", "resource.attributes"};
-    for (size_t i = 0; i < 2; i++) {
-        size_t n = strlen(prefixes[i]);
-        if (strncmp(key, prefixes[i], n) == 0 && key[n] == '.') {
+    for (size_t i = 0; i < option_count; i++) {
+        size_t n = options[i].type == OPTION_PAIRS ? strlen(options[i].key) : 0;
+        if (n && strncmp(key, options[i].key, n) == 0 && key[n] == '.') {
             *name = key + n + 1;
-            return option_find(0, prefixes[i]);
+            return &options[i];
         }
     }
     return NULL;
@@ -217,7 +216,7 @@ const char *environment_expand(struct loader *l, const char *text, const struct 
             c += c[0] == '$' && c[1] == '$' ? 2 : 1;
         }
         if (!piece || at + length > EXPANDED_MAX) {
-            loader_trouble(l, s->name, n->line, n->column, "\"%.60s\" %s", text,
+            loader_trouble(l, s->name, n->line, n->column, "\"%.60s\" %s", l->hide ? "***" : text,
                            piece ? "becomes too long"
                                  : "cannot be expanded; allowed: ${NAME}, ${NAME:-default}, $$");
             return NULL;

@@ -14,14 +14,20 @@ enum option_type {
     OPTION_CUSTOM,  /* overrides for some processes */
     OPTION_BOOL,
     OPTION_COUNT,    /* uint32_t */
+    OPTION_LIMIT,    /* struct conf_limit */
     OPTION_SIZE,     /* uint64_t, bytes */
     OPTION_SIZE32,   /* uint32_t, bytes */
     OPTION_DURATION, /* uint64_t, nanoseconds */
+    OPTION_RATIO,    /* double, 0 to 1 */
     OPTION_CHOICE,   /* an enum: the index in `names` */
     OPTION_TEXT,
-    OPTION_PATH, /* absolute */
-    OPTION_URL,  /* of a sink */
-    OPTION_LIST, /* of texts */
+    OPTION_PATH,     /* absolute */
+    OPTION_URL,      /* of a sink */
+    OPTION_ENDPOINT, /* of OTLP: a URL of http */
+    OPTION_LIST,     /* of texts */
+    OPTION_NAMES,    /* of those in `names` */
+    OPTION_ROUTES,   /* of path templates */
+    OPTION_FIELDS,   /* of names of headers, `!` behind those that are shown as they are */
     OPTION_GLOBS,
     OPTION_REGEXES,
     OPTION_PAIRS,
@@ -31,15 +37,24 @@ enum option_type {
 /* How the OpenTelemetry variable of an option is read. Empty is unset in every one. */
 enum otel_rule {
     RULE_NONE,
-    RULE_TEXT,
+    RULE_TEXT,         /* as our own variable */
+    RULE_COUNT,        /* digits alone, none of our words */
     RULE_MILLISECONDS, /* a whole number */
     RULE_DISABLES,     /* "true" in any case means false here */
     RULE_PAIRS,        /* k=v,k=v with percent-encoding; an error anywhere discards all of it */
-    RULE_EXPORTER,     /* otlp means true here, none false */
+    RULE_EXPORTER,     /* a list: otlp in it means true here, none false */
     RULE_NAMES,        /* a choice by OpenTelemetry's names, which stand in otel_choices (otel.c) */
+    RULE_RATIO,        /* of the sampler: nothing without it, and 1 if it is none */
+    RULE_PROPAGATORS,  /* a list of known names, each once */
 };
 
-enum default_list { LIST_NONE, LIST_LEFT_ALONE, LIST_LOG_FILES, LIST_STATSD_TAGS };
+enum default_list {
+    LIST_NONE,
+    LIST_LEFT_ALONE,
+    LIST_LOG_FILES,
+    LIST_STATSD_TAGS,
+    LIST_PROPAGATORS
+};
 
 #define SECOND 1000000000ull
 #define DAY (86400 * SECOND)
@@ -49,7 +64,7 @@ enum default_list { LIST_NONE, LIST_LEFT_ALONE, LIST_LOG_FILES, LIST_STATSD_TAGS
 struct option {
     char key[32];
     char otel[64];
-    char names[48];   /* of a choice, '|' between them */
+    char names[48];   /* of a choice and of names, '|' between them */
     char example[24]; /* for scope.yml where the default is empty */
     uint64_t number, low,
         high; /* default and range; of lists: enum default_list, and bytes at most in high, 0 any */
@@ -60,6 +75,7 @@ struct option {
 /* The options that hold pairs: each has its own list of origins. */
 enum { PAIRS_LISTS = 7 };
 size_t pairs_list(const struct option *o); /* which one: 0 is resource.attributes */
+enum { UNLIMITED = UINT32_MAX };           /* the `number` of a limit that is none */
 enum { EMPTY_KEPT = 1 }; /* the `number` of a text that is "" and not NULL when it is empty */
 
 enum { OPTIONS_MAX = 192 };
@@ -68,6 +84,10 @@ extern const size_t option_count;
 
 /* The option with this key, looked for from index `from` on; NULL if there is none. */
 const struct option *option_find(size_t from, const char *key);
+/* The option whose value stands at this offset of struct conf. Cheap: reads little of the table. */
+const struct option *option_at(size_t offset);
+/* Whether this name stands in its names. */
+bool option_has_choice(const struct option *o, const char *name);
 /* The option that NAME of SCOPE_NAME means; NULL if there is none. */
 const struct option *option_of_variable(const char *name, size_t length);
 /* The known key that is nearest to a mistaken one, or NULL when none is near. */
@@ -90,8 +110,19 @@ void value_format_duration(uint64_t nanoseconds, char *out);
 void value_format_size(uint64_t bytes, char *out);
 /* Decodes %XX in place; false for a bad or NUL escape, or what is not UTF-8 afterwards. */
 bool value_percent_decode(char *text);
+/* "0.25": from 0 to 1, nine decimals count. */
+bool value_ratio(const char *text, double *out);
+/* Whether it can name a header of HTTP. */
+bool value_is_field_name(const char *text);
 /* NULL, or what is wrong with a sink's address. */
 const char *value_url_wrong(const char *text);
+const char *value_endpoint_wrong(const char *text); /* the same, of OTLP (url.c) */
+/*
+ * The URL of one signal ("metrics", "logs", "traces") below a base: the base's path is kept and
+ * v1/SIGNAL appended. With signal NULL the URL as it is, with the path "/" if it has none. The
+ * length, or -1: no http URL, or it does not fit. (url.c)
+ */
+int conf_otlp_url(const char *base, const char *signal, char *out, size_t size);
 
 /* ------------------------------------------------------------------ memory (memory.c) */
 
@@ -157,6 +188,7 @@ struct loader {
     void *context;
     unsigned troubles;
     bool checking; /* scope config check: regular expressions are compiled */
+    bool hide;     /* what is read now is a secret: troubles do not quote it */
     struct pool scratch;
     size_t nodes;
     const struct node
@@ -209,9 +241,21 @@ bool user_name(uint32_t uid, char *out, size_t size);
 /* The variables. (environment.c) */
 const char *environment_get(const struct loader *l, const char *name, size_t length);
 void environment_otel(struct loader *l); /* and OTEL_CONFIG_FILE (otel.c) */
+/* What an OTEL_ variable says of an option, by the option's rule. (otel.c) */
+void otel_take(struct loader *l, const struct option *o, const char *text, const struct source *s);
+/* The file that OTEL_CONFIG_FILE names. (declarative.c) */
+void declarative_load(struct loader *l, const char *path);
 void environment_scope(struct loader *l);
-/* What the preset says, wherever nothing else is said. (preset.c) */
+/* Whether the option at this offset of struct conf was set by anything. */
+bool conf_was_set(const struct loader *l, size_t offset);
+/* What the chosen preset sets, where nothing as strong said otherwise. (preset.c) */
 void preset_apply(struct loader *l);
+/* Fills in what each kind of record takes from the general limits. (limits.c) */
+void limits_settle(struct loader *l);
+/* OTEL_ENTITIES: their attributes are the resource's. (entities.c) */
+void entities_load(struct loader *l);
+/* What one option takes from another: value and origin, if the other was set and it was not. */
+void conf_inherit(struct loader *l, size_t to, size_t from, size_t size);
 /* Fills in what each signal takes from the general OTLP options; the implicit sink. (otlp.c) */
 void otlp_settle(struct loader *l);
 void environment_sets(struct loader *l);

@@ -45,6 +45,15 @@ static const struct initial {
 };
 #undef OPTION
 
+const struct option *option_at(size_t offset)
+{
+    size_t i = 0;
+    while (initials[i].offset != offset || initials[i].type == OPTION_SECTION ||
+           initials[i].type == OPTION_CUSTOM)
+        i++;
+    return &options[i];
+}
+
 /* A list of the default's items; they stay where they are, in the library's own text. */
 static void set_default_items(struct loader *l, const struct option *o)
 {
@@ -85,13 +94,21 @@ static void set_default(struct loader *l, size_t index)
     case OPTION_SIZE32:
         *(uint32_t *)at = (uint32_t)d->number;
         break;
+    case OPTION_LIMIT:
+        if (d->number != UNLIMITED)
+            *(struct conf_limit *)at = (struct conf_limit){true, (uint32_t)d->number};
+        break;
     case OPTION_SIZE:
     case OPTION_DURATION:
         *(uint64_t *)at = d->number;
         break;
+    case OPTION_RATIO:
+        *(double *)at = (double)d->number;
+        break;
     case OPTION_TEXT:
     case OPTION_PATH:
     case OPTION_URL:
+    case OPTION_ENDPOINT:
         if (d->number == EMPTY_KEPT)
             *(char **)at = (char *)"";
         break;
@@ -148,7 +165,8 @@ struct conf *loader_end(struct loader *l)
         preset_apply(l);
         settle_service_name(l);
         otlp_settle(l);
-        failed = l->to->pool.failed;
+        limits_settle(l);
+        failed = l->to->pool.failed || l->scratch.failed;
     }
     pool_free(&l->scratch);
     if (failed) {

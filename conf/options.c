@@ -40,6 +40,8 @@ static const char log_files[] = "*.log\0*/log/*\0*/logs/*\0";
 static const char statsd_tags[] = "service.name\0service.version\0deployment.environment.name\0"
                                   "host.name\0process.executable.name\0process.pid\0";
 
+static const char propagators[] = "tracecontext\0baggage\0";
+
 size_t pairs_list(const struct option *o)
 {
     static const uint16_t offsets[PAIRS_LISTS] = {
@@ -66,6 +68,8 @@ const char *option_items(const struct option *o)
         return log_files;
     case LIST_STATSD_TAGS:
         return statsd_tags;
+    case LIST_PROPAGATORS:
+        return propagators;
     default:
         return "";
     }
@@ -77,6 +81,15 @@ const struct option *option_find(size_t from, const char *key)
         if (strcmp(options[i].key, key) == 0)
             return &options[i];
     return NULL;
+}
+
+bool option_has_choice(const struct option *o, const char *name)
+{
+    size_t length = strlen(name);
+    for (const char *c = o->names; *c; c += strcspn(c, "|"), c += *c == '|')
+        if (strcspn(c, "|") == length && memcmp(c, name, length) == 0)
+            return true;
+    return false;
 }
 
 static char variable_letter(char c)
@@ -179,9 +192,21 @@ const char *option_nearest(const char *key)
     return best <= 1 || !elsewhere ? found : elsewhere;
 }
 
+static void write_names(const struct option *o, char *out, size_t size)
+{
+    size_t n = 0;
+    for (const char *c = o->names; *c && n + 3 < size; c++) {
+        out[n++] = *c == '|' ? ',' : *c;
+        if (*c == '|')
+            out[n++] = ' ';
+    }
+    out[n] = 0;
+}
+
 void option_allowed(const struct option *o, char *out, size_t size)
 {
     char low[32], high[32];
+    size_t n;
     switch (o->type) {
     case OPTION_SECTION:
         snprintf(out, size, "a mapping of keys");
@@ -196,6 +221,9 @@ void option_allowed(const struct option *o, char *out, size_t size)
         snprintf(out, size, "a whole number from %llu to %llu", (unsigned long long)o->low,
                  (unsigned long long)o->high);
         break;
+    case OPTION_LIMIT:
+        snprintf(out, size, "a whole number from 0 to %llu, or none", (unsigned long long)o->high);
+        break;
     case OPTION_SIZE:
     case OPTION_SIZE32:
         value_format_size(o->low, low);
@@ -207,16 +235,12 @@ void option_allowed(const struct option *o, char *out, size_t size)
         value_format_duration(o->high, high);
         snprintf(out, size, "a duration such as 10s or 500ms, from %s to %s", low, high);
         break;
-    case OPTION_CHOICE: {
-        size_t n = 0;
-        for (const char *c = o->names; *c && n + 3 < size; c++) {
-            out[n++] = *c == '|' ? ',' : *c;
-            if (*c == '|')
-                out[n++] = ' ';
-        }
-        out[n] = 0;
+    case OPTION_RATIO:
+        snprintf(out, size, "a number from 0 to 1");
         break;
-    }
+    case OPTION_CHOICE:
+        write_names(o, out, size);
+        break;
     case OPTION_TEXT:
         snprintf(out, size, "a text");
         break;
@@ -229,8 +253,21 @@ void option_allowed(const struct option *o, char *out, size_t size)
                  "udp://host:port, unix:///path, unixgram:///path, http://host/path, "
                  "https://host/path, http+unix:///socket:/path, off");
         break;
+    case OPTION_ENDPOINT:
+        snprintf(out, size, "http://host:port, https://host/path, http+unix:///socket:/path, off");
+        break;
     case OPTION_LIST:
         snprintf(out, size, "a list of texts");
+        break;
+    case OPTION_NAMES:
+        n = (size_t)snprintf(out, size, "a list of ");
+        write_names(o, out + n, size - n);
+        break;
+    case OPTION_ROUTES:
+        snprintf(out, size, "a list of paths such as /users/{id}");
+        break;
+    case OPTION_FIELDS:
+        snprintf(out, size, "a list of names of headers, with ! behind what is not redacted");
         break;
     case OPTION_GLOBS:
         snprintf(out, size, "a list of globs, together at most %llu bytes",

@@ -1,9 +1,10 @@
 /*
- * OpenTelemetry's own configuration: the variables OTEL_*, read as the specification has it, and
- * the declarative file that OTEL_CONFIG_FILE names, of which what has a meaning here is taken.
+ * OpenTelemetry's own variables OTEL_*, read as the specification has it: what is wrong is told and
+ * passed over.
  */
 #include "conf/internal.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -78,6 +79,17 @@ static void otel_pairs(struct loader *l, const struct option *o, const char *tex
         conf_set_pair(l, o, n->key, n->text, n, s);
 }
 
+static void otel_count(struct loader *l, const struct option *o, const char *text,
+                       const struct source *s)
+{
+    uint64_t value;
+    if (value_count(text, &value) == -EINVAL)
+        loader_trouble(l, s->name, line_of(l), column_of(l),
+                       "\"%.60s\" is not a number; allowed: a whole number", text);
+    else
+        conf_set_text(l, o, text, s);
+}
+
 static void otel_milliseconds(struct loader *l, const struct option *o, const char *text,
                               const struct source *s)
 {
@@ -102,57 +114,159 @@ static void otel_disables(struct loader *l, const struct option *o, const char *
                        "\"%.60s\" is taken as false; allowed: true, false", text);
 }
 
-/* OpenTelemetry's name of a choice, and ours. */
+/* OpenTelemetry's name of a choice, and ours; of several those that the option has. */
 static const struct {
-    const char *otel, *ours;
+    char otel[40], ours[16];
 } otel_choices[] = {
     {"http/protobuf", "protobuf"},
     {"http/json", "json"},
-    {"lowmemory", "delta"},
-    {"delta", "delta"},
     {"cumulative", "cumulative"},
+    {"delta", "delta"},
+    {"lowmemory", "delta"},
+    {"low_memory", "delta"},
     {"gzip", "gzip"},
     {"none", "none"},
     {"explicit_bucket_histogram", "explicit"},
     {"base2_exponential_bucket_histogram", "exponential"},
+    {"trace_based", "trace_based"},
+    {"always_on", "always_on"},
+    {"always_off", "always_off"},
+    {"always_on", "on"},
+    {"always_off", "off"},
+    {"traceidratio", "ratio"},
+    {"parentbased_always_on", "parent_on"},
+    {"parentbased_always_off", "parent_off"},
+    {"parentbased_traceidratio", "parent_ratio"},
+    {"trace", "debug"},
     {"debug", "debug"},
     {"info", "info"},
     {"warn", "warn"},
     {"error", "error"},
+    {"fatal", "error"},
 };
+enum { OTEL_CHOICES = sizeof(otel_choices) / sizeof(otel_choices[0]) };
 
-/* One that is not ours is not used, and said to be so. */
 static void otel_name(struct loader *l, const struct option *o, const char *text,
                       const struct source *s)
 {
-    for (size_t i = 0; i < sizeof(otel_choices) / sizeof(otel_choices[0]); i++) {
+    char allowed[200];
+    size_t n = 0;
+    for (size_t i = 0; i < OTEL_CHOICES; i++) {
+        if (!option_has_choice(o, otel_choices[i].ours))
+            continue;
         if (value_same(otel_choices[i].otel, text)) {
             conf_set_text(l, o, otel_choices[i].ours, s);
             return;
         }
+        if (n < sizeof(allowed))
+            n += (size_t)snprintf(allowed + n, sizeof(allowed) - n, "%s%s", n ? ", " : "",
+                                  otel_choices[i].otel);
     }
-    loader_trouble(l, s->name, line_of(l), column_of(l), "\"%.60s\" is not used; %s has %s", text,
-                   o->key, o->names);
+    loader_trouble(l, s->name, line_of(l), column_of(l),
+                   "\"%.60s\" is not supported, %s is as if it were unset; allowed: %s", text,
+                   o->key, allowed);
 }
 
-/* otlp, none, console, or several: whether this signal goes out over OTLP. */
+static void otel_ratio(struct loader *l, const struct option *o, const char *text,
+                       const struct source *s)
+{
+    double value;
+    if (!conf_was_set(l, offsetof(struct conf, sampler)))
+        return; /* it is a sampler's, and none is named */
+    if (value_ratio(text, &value)) {
+        conf_set_text(l, o, text, s);
+        return;
+    }
+    loader_trouble(l, s->name, line_of(l), column_of(l),
+                   "\"%.60s\" is taken as 1; allowed: a number from 0 to 1", text);
+    conf_set_text(l, o, "1", s);
+}
+
+/* Calls `each` for the items of a list with commas, without the blanks around them. */
+static void otel_items(struct loader *l, const char *text, void *context,
+                       void (*each)(struct loader *l, void *context, const char *item))
+{
+    char *copy = pool_copy(&l->scratch, text, strlen(text));
+    for (char *item = copy; item;) {
+        char *comma = strchr(item, ',');
+        if (comma)
+            *comma = 0;
+        char *from = skip_space(item);
+        trim_end(from, from + strlen(from));
+        if (*from)
+            each(l, context, from);
+        item = comma ? comma + 1 : NULL;
+    }
+}
+
+struct named {
+    const struct source *source;
+    bool otlp, none;
+    struct node *list;
+};
+
+static void one_exporter(struct loader *l, void *context, const char *item)
+{
+    struct named *n = context;
+    if (value_same(item, "otlp"))
+        n->otlp = true;
+    else if (value_same(item, "none"))
+        n->none = true;
+    else
+        loader_trouble(l, n->source->name, line_of(l), column_of(l),
+                       "\"%.60s\" is not supported; allowed: otlp, none", item);
+}
+
+/* Whether this signal goes out over OTLP; a list of which nothing is known says nothing. */
 static void otel_exporter(struct loader *l, const struct option *o, const char *text,
                           const struct source *s)
 {
-    /* Not console: the program's standard output is its own. `ndjson.to: stdout` is our way to say it. */
-    if (value_same(text, "otlp") || value_same(text, "none"))
-        conf_set_text(l, o, value_same(text, "otlp") ? "true" : "false", s);
-    else
-        loader_trouble(l, s->name, line_of(l), column_of(l),
-                       "\"%.60s\" is not used; allowed: otlp, none", text);
+    struct named n = {.source = s};
+    otel_items(l, text, &n, one_exporter);
+    if (n.otlp || n.none)
+        conf_set_text(l, o, n.otlp ? "true" : "false", s);
 }
 
-static void otel_set(struct loader *l, const struct option *o, const char *text,
-                     const struct source *s)
+static void one_propagator(struct loader *l, void *context, const char *item)
+{
+    static const char known[][16] = {"tracecontext", "baggage", "b3", "b3multi"};
+    struct named *n = context;
+    const char *name = NULL;
+    for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+        if (value_same(item, known[i]))
+            name = known[i];
+    n->none |= value_same(item, "none");
+    if (!name && !value_same(item, "none"))
+        loader_trouble(l, n->source->name, line_of(l), column_of(l),
+                       "\"%.60s\" is not supported; allowed: tracecontext, baggage, b3, b3multi, "
+                       "none",
+                       item);
+    for (const struct node *c = name ? n->list->first : NULL; c; c = c->next)
+        if (strcmp(c->text, name) == 0)
+            return;
+    struct node *child = name ? node_new(l, NODE_SCALAR) : NULL;
+    if (child) {
+        child->text = name;
+        node_add(n->list, child);
+    }
+}
+
+static void otel_propagators(struct loader *l, const struct option *o, const char *text,
+                             const struct source *s)
+{
+    struct named n = {.source = s, .list = node_new(l, NODE_SEQUENCE)};
+    if (!n.list)
+        return;
+    otel_items(l, text, &n, one_propagator);
+    if (n.list->first || n.none)
+        conf_set(l, o, n.list, s);
+}
+
+void otel_take(struct loader *l, const struct option *o, const char *text, const struct source *s)
 {
     switch (o->rule) {
-    case RULE_TEXT:
-        conf_set_text(l, o, text, s);
+    case RULE_COUNT:
+        otel_count(l, o, text, s);
         break;
     case RULE_MILLISECONDS:
         otel_milliseconds(l, o, text, s);
@@ -166,6 +280,16 @@ static void otel_set(struct loader *l, const struct option *o, const char *text,
     case RULE_EXPORTER:
         otel_exporter(l, o, text, s);
         break;
+    case RULE_RATIO:
+        otel_ratio(l, o, text, s);
+        break;
+    case RULE_PROPAGATORS:
+        otel_propagators(l, o, text, s);
+        break;
+    case RULE_NONE: /* a value that only the file has */
+    case RULE_TEXT:
+        conf_set_text(l, o, text, s);
+        break;
     default:
         otel_pairs(l, o, text, s);
         break;
@@ -174,160 +298,39 @@ static void otel_set(struct loader *l, const struct option *o, const char *text,
 
 /* ------------------------------------------------------------------ the variables */
 
+static void one_variable(struct loader *l, const char *variable, size_t length)
+{
+    for (size_t i = 0; i < option_count; i++) {
+        const struct option *o = &options[i];
+        if (o->rule == RULE_NONE || o->rule == RULE_RATIO ||
+            strncmp(o->otel, variable, length) != 0 || o->otel[length])
+            continue;
+        struct source s = environment_source(l, variable, length, ORIGIN_OTEL);
+        otel_take(l, o, variable + length + 1, &s);
+    }
+}
+
 static void otel_variables(struct loader *l)
 {
+    bool any = false;
+    entities_load(l); /* weaker than OTEL_RESOURCE_ATTRIBUTES */
     for (char *const *e = l->input->environ; e && *e; e++) {
         if (strncmp(*e, "OTEL_", 5) != 0)
             continue;
         size_t length = strcspn(*e, "=");
         if (!(*e)[length] || !(*e)[length + 1])
             continue; /* empty is unset */
-        for (size_t i = 0; i < option_count; i++) {
-            if (!options[i].rule || strncmp(options[i].otel, *e, length) != 0 ||
-                options[i].otel[length])
-                continue;
-            struct source s = environment_source(l, *e, length, ORIGIN_OTEL);
-            otel_set(l, &options[i], *e + length + 1, &s);
-        }
+        one_variable(l, *e, length);
+        any = true;
     }
-}
-
-/* ------------------------------------------------------------------ OTEL_CONFIG_FILE */
-
-static const struct node *child(const struct node *n, const char *key)
-{
-    if (!n || n->kind != NODE_MAPPING)
-        return NULL;
-    for (const struct node *c = n->first; c; c = c->next)
-        if (strcmp(c->key, key) == 0)
-            return c;
-    return NULL;
-}
-
-/* A scalar with its references replaced; NULL: there is none, or it is empty. */
-static const char *scalar_of(struct loader *l, const struct node *n, const struct source *s)
-{
-    const char *text = n && n->kind == NODE_SCALAR ? environment_expand(l, n->text, n, s) : NULL;
-    return text && text[0] && !(n->plain && value_same(text, "null")) ? text : NULL;
-}
-
-/* The source of one value in the file; the rules of the variables apply to it. */
-static void take(struct loader *l, const char *key, const struct node *n, const struct source *s)
-{
-    const char *text = scalar_of(l, n, s);
-    if (!text)
+    if (!any)
         return;
-    l->place = n;
-    otel_set(l, option_find(0, key), text, s);
-    l->place = NULL;
-}
-
-static void take_attributes(struct loader *l, const struct node *resource, const struct source *s)
-{
-    const struct option *o = option_find(0, "resource.attributes");
-    const struct node *list = child(resource, "attributes");
-    take(l, o->key, child(resource, "attributes_list"), s);
-    for (const struct node *n = list && list->kind == NODE_SEQUENCE ? list->first : NULL; n;
-         n = n->next) {
-        const char *name = scalar_of(l, child(n, "name"), s);
-        const char *value = scalar_of(l, child(n, "value"), s);
-        if (name && value)
-            conf_set_pair(l, o, name, value, n, s);
-    }
-}
-
-/* provider.LIST[].KIND.MEMBER of the first item that has it. */
-static const struct node *in_pipeline(const struct node *provider, const char *list,
-                                      const char *kind, const char *member)
-{
-    const struct node *items = child(provider, list), *found = NULL;
-    if (items && items->kind == NODE_SEQUENCE)
-        for (const struct node *n = items->first; n && !found; n = n->next)
-            found = child(child(n, kind), member);
-    return found;
-}
-
-/* exporter.otlp_http of one signal's pipeline. */
-static void take_exporter(struct loader *l, const char *signal, const struct node *exporter,
-                          const struct source *s)
-{
-    static const struct {
-        const char *member, *option;
-    } members[] = {{"endpoint", "to"},
-                   {"compression", "compression"},
-                   {"timeout", "timeout"},
-                   {"headers_list", "headers"}};
-    static const struct {
-        const char *member, *option;
-    } files[] = {{"ca_file", "ca_file"}, {"cert_file", "client_cert"}, {"key_file", "client_key"}};
-    const struct node *http = child(exporter, "otlp_http");
-    char key[40];
-    for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++) {
-        snprintf(key, sizeof(key), "otlp.%s.%s", signal, members[i].option);
-        take(l, key, child(http, members[i].member), s);
-    }
-    for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
-        snprintf(key, sizeof(key), "otlp.%s.%s", signal, files[i].option);
-        take(l, key, child(child(http, "tls"), files[i].member), s);
-    }
-    snprintf(key, sizeof(key), "otlp.%s.headers", signal);
-    const struct node *list = child(http, "headers");
-    for (const struct node *n = list && list->kind == NODE_SEQUENCE ? list->first : NULL; n;
-         n = n->next) {
-        const char *name = scalar_of(l, child(n, "name"), s);
-        const char *value = scalar_of(l, child(n, "value"), s);
-        if (name && value)
-            conf_set_pair(l, option_find(0, key), name, value, n, s);
-    }
-    take(l, "metrics.temporality", child(http, "temporality_preference"), s);
-    take(l, "otlp.histograms", child(http, "default_histogram_aggregation"), s);
-}
-
-static void take_batch(struct loader *l, const char *signal, const struct node *provider,
-                       const struct source *s)
-{
-    static const struct {
-        const char *member, *option;
-    } members[] = {{"schedule_delay", "interval"},
-                   {"max_queue_size", "queue"},
-                   {"max_export_batch_size", "batch"}};
-    char key[40];
-    for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++) {
-        snprintf(key, sizeof(key), "otlp.%s.%s", signal, members[i].option);
-        take(l, key, in_pipeline(provider, "processors", "batch", members[i].member), s);
-    }
-    take_exporter(l, signal, in_pipeline(provider, "processors", "batch", "exporter"), s);
-}
-
-static void take_pipelines(struct loader *l, const struct node *root, const struct source *s)
-{
-    const struct node *metrics = child(root, "meter_provider");
-    const struct node *limits = child(root, "attribute_limits");
-    take(l, "otlp.metrics.interval", in_pipeline(metrics, "readers", "periodic", "interval"), s);
-    take_exporter(l, "metrics", in_pipeline(metrics, "readers", "periodic", "exporter"), s);
-    take_batch(l, "logs", child(root, "logger_provider"), s);
-    take_batch(l, "traces", child(root, "tracer_provider"), s);
-    take(l, "limits.attributes", child(limits, "attribute_count_limit"), s);
-    take(l, "limits.value_length", child(limits, "attribute_value_length_limit"), s);
-    take(l, "diagnostics.level", child(root, "log_level"), s);
-}
-
-static void otel_file(struct loader *l, const char *path)
-{
-    const char *copy = pool_copy(&l->to->pool, path, strlen(path));
-    struct source s = {.name = copy ? copy : "", .kind = ORIGIN_OTEL};
-    const struct node *root = file_tree(l, path, s.name, false);
-    if (!root)
-        return;
-    const char *format = scalar_of(l, child(root, "file_format"), &s);
-    if (!format || strncmp(format, "1.", 2) != 0) {
-        loader_trouble(l, s.name, root->line, root->column,
-                       "file_format is not 1.x; nothing of this file is used");
-        return;
-    }
-    take(l, "enabled", child(root, "disabled"), &s);
-    take_attributes(l, child(root, "resource"), &s);
-    take_pipelines(l, root, &s);
+    /* After the sampler that it belongs to, wherever it stands. */
+    const struct option *ratio = option_at(offsetof(struct conf, sampler_ratio));
+    const char *text = environment_get(l, ratio->otel, strlen(ratio->otel));
+    struct source s = environment_source(l, ratio->otel, strlen(ratio->otel), ORIGIN_OTEL);
+    if (text)
+        otel_take(l, ratio, text, &s);
 }
 
 void environment_otel(struct loader *l)
@@ -339,7 +342,7 @@ void environment_otel(struct loader *l)
     }
     /* It silences the other variables, whether it can be read or not. */
     if (path[0] == '/')
-        otel_file(l, path);
+        declarative_load(l, path);
     else
         loader_trouble(l, "OTEL_CONFIG_FILE", 0, 0,
                        "\"%.60s\" is not used; allowed: an absolute path", path);

@@ -54,8 +54,8 @@ static void wrong(struct loader *l, const struct option *o, const struct node *n
     char allowed[256];
     option_allowed(o, allowed, sizeof(allowed));
     /* What may hold a password is not repeated. */
-    bool hide =
-        o->secret || (o->type == OPTION_URL && strchr(n->kind == NODE_SCALAR ? n->text : "", '@'));
+    bool url = o->type == OPTION_URL || o->type == OPTION_ENDPOINT;
+    bool hide = o->secret || l->hide || (url && n->kind == NODE_SCALAR && strpbrk(n->text, "@?"));
     if (n->kind == NODE_SCALAR)
         loader_trouble(l, s->name, n->line, n->column, "%s: \"%.60s\" %s; allowed: %s", o->key,
                        hide ? "***" : n->text, what, allowed);
@@ -83,6 +83,13 @@ static const char *read_number(const struct option *o, const char *text, uint64_
             return "is not a truth value";
         *value = truth;
         return NULL;
+    case OPTION_LIMIT:
+        if (value_same(text, "none")) {
+            *value = UNLIMITED;
+            return NULL;
+        }
+        r = value_count(text, value);
+        return range_wrong(o, r, *value, "is not a whole number");
     case OPTION_COUNT:
         r = value_count(text, value);
         return range_wrong(o, r, *value, "is not a whole number");
@@ -117,10 +124,25 @@ static void store_number(const struct loader *l, const struct option *o, uint64_
         *(bool *)to = value != 0;
     else if (o->type == OPTION_CHOICE)
         *(unsigned *)to = (unsigned)value;
+    else if (o->type == OPTION_LIMIT)
+        *(struct conf_limit *)to = value == UNLIMITED ? (struct conf_limit){0}
+                                                      : (struct conf_limit){true, (uint32_t)value};
     else if (o->type == OPTION_COUNT || o->type == OPTION_SIZE32)
         *(uint32_t *)to = (uint32_t)value;
     else
         *(uint64_t *)to = value;
+}
+
+static void set_ratio(struct loader *l, const struct option *o, const struct node *n,
+                      const struct source *s)
+{
+    double value;
+    if (!value_ratio(n->text, &value)) {
+        wrong(l, o, n, s, "is no such number");
+    } else if (!s->dry) {
+        *(double *)member(l, o) = value;
+        note(l, o, n, s);
+    }
 }
 
 static const char *text_wrong(const struct option *o, const char *text)
@@ -129,6 +151,8 @@ static const char *text_wrong(const struct option *o, const char *text)
         return "is too long";
     if (o->type == OPTION_URL)
         return value_url_wrong(text);
+    if (o->type == OPTION_ENDPOINT)
+        return value_endpoint_wrong(text);
     if (o->type == OPTION_PATH && text[0] != '/')
         return "is not an absolute path";
     return NULL;
@@ -177,6 +201,29 @@ static size_t list_room(const struct option *o, const struct node *n)
     return room;
 }
 
+/* NULL, or what keeps a text from being an item of this list. */
+static const char *item_wrong(const struct option *o, const char *text)
+{
+    char name[NAME_MAX_BYTES + 2];
+    size_t length = strlen(text);
+    if (!length)
+        return "is an empty item";
+    if (length > TEXT_MAX)
+        return "is too long";
+    if (o->type == OPTION_NAMES && !option_has_choice(o, text))
+        return "is none of the choices";
+    if (o->type == OPTION_ROUTES && text[0] != '/')
+        return "does not begin with a slash";
+    if (o->type != OPTION_FIELDS)
+        return NULL;
+    if (length > NAME_MAX_BYTES)
+        return "is too long";
+    memcpy(name, text, length + 1);
+    if (length > 1 && name[length - 1] == '!')
+        name[length - 1] = 0;
+    return value_is_field_name(name) ? NULL : "is no header's name";
+}
+
 /* Whether an item of a list can be used; else it is reported. */
 static bool item_read(struct loader *l, const struct option *o, const struct node *c,
                       const struct source *s)
@@ -186,10 +233,8 @@ static bool item_read(struct loader *l, const struct option *o, const struct nod
         return false;
     if (c->kind != NODE_SCALAR) {
         wrong(l, o, c, s, "cannot be an item");
-    } else if (!c->text[0]) {
-        wrong(l, o, c, s, "is an empty item");
-    } else if (strlen(c->text) > TEXT_MAX) {
-        wrong(l, o, c, s, "is too long");
+    } else if (item_wrong(o, c->text)) {
+        wrong(l, o, c, s, item_wrong(o, c->text));
     } else if (o->type == OPTION_REGEXES && l->checking &&
                regex_wrong(c->text, text, sizeof(text))) {
         loader_trouble(l, s->name, c->line, c->column,
@@ -303,6 +348,34 @@ static bool grow_pairs(struct loader *l, struct conf_pairs *pairs, struct origin
     return true;
 }
 
+/* A line break in a value would begin another header. */
+static bool is_field_value(const char *value)
+{
+    for (const char *c = value; *c; c++)
+        if (((unsigned char)*c < 0x20 && *c != '\t') || *c == 0x7f)
+            return false;
+    return true;
+}
+
+static bool header_wrong(struct loader *l, const struct option *o, const char *key,
+                         const char *value, const struct node *n, const struct source *s)
+{
+    bool name = value_is_field_name(key);
+    if (!o->secret || (name && is_field_value(value)))
+        return false;
+    loader_trouble(l, s->name, n->line, n->column,
+                   "%s: \"%.60s\" %s; allowed: the name of a header, and a text of one line",
+                   o->key, name ? key : "***",
+                   name ? "has a value that is none" : "is no header's name");
+    return true;
+}
+
+/* Headers are the same in any case of their letters. */
+static bool same_key(const struct option *o, const char *a, const char *b)
+{
+    return o->secret ? value_same(a, b) : strcmp(a, b) == 0;
+}
+
 void conf_set_pair(struct loader *l, const struct option *o, const char *key, const char *value,
                    const struct node *n, const struct source *s)
 {
@@ -314,15 +387,15 @@ void conf_set_pair(struct loader *l, const struct option *o, const char *key, co
                        "%s: \"%.60s\" %s; allowed: NAME=VALUE, the name up to %d bytes, the value "
                        "up to %d",
                        o->key,
-                       key[0]      ? key
-                       : o->secret ? "***"
-                                   : value,
+                       o->secret ? "***"
+                       : key[0]  ? key
+                                 : value,
                        key[0] ? "is too long" : "has no name", NAME_MAX_BYTES, TEXT_MAX);
         return;
     }
-    if (s->dry)
+    if (header_wrong(l, o, key, value, n, s) || s->dry)
         return;
-    while (i < pairs->count && strcmp(pairs->items[i].key, key) != 0)
+    while (i < pairs->count && !same_key(o, pairs->items[i].key, key))
         i++;
     if (!value[0]) {
         if (i < pairs->count)
@@ -364,11 +437,14 @@ static void set_pairs(struct loader *l, const struct option *o, const struct nod
             same = same->next;
         if (same != c) {
             loader_trouble(l, s->name, c->key_line, c->key_column,
-                           "%s.%.60s stands here twice, the first is used", o->key, c->key);
+                           "%s.%.60s stands here twice, the first is used", o->key,
+                           o->secret && !value_is_field_name(c->key) ? "***" : c->key);
         } else if (c->kind != NODE_SCALAR) {
             wrong(l, o, c, s, "cannot be a value");
         } else {
+            l->hide = o->secret;
             const char *value = file ? environment_expand(l, c->text, c, s) : c->text;
+            l->hide = false;
             if (value)
                 conf_set_pair(l, o, c->key, value, c, s);
         }
@@ -394,6 +470,7 @@ void conf_set(struct loader *l, const struct option *o, const struct node *n,
     switch (o->type) {
     case OPTION_BOOL:
     case OPTION_COUNT:
+    case OPTION_LIMIT:
     case OPTION_SIZE:
     case OPTION_SIZE32:
     case OPTION_DURATION:
@@ -406,9 +483,13 @@ void conf_set(struct loader *l, const struct option *o, const struct node *n,
             note(l, o, n, s);
         }
         break;
+    case OPTION_RATIO:
+        set_ratio(l, o, n, s);
+        break;
     case OPTION_TEXT:
     case OPTION_PATH:
     case OPTION_URL:
+    case OPTION_ENDPOINT:
         set_text(l, o, n, s);
         break;
     case OPTION_PAIRS:

@@ -61,6 +61,35 @@ int value_count(const char *text, uint64_t *out)
     return r != -EINVAL && *text ? -EINVAL : r;
 }
 
+bool value_ratio(const char *text, double *out)
+{
+    uint64_t whole, fraction = 0, place = SECOND;
+    if (digits(&text, &whole) != 0)
+        return false;
+    if (*text == '.') {
+        if (!is_digit(*++text))
+            return false;
+        for (; is_digit(*text); text++) {
+            place /= 10;
+            fraction += (uint64_t)(*text - '0') * place;
+        }
+    }
+    if (*text || whole > 1 || (whole == 1 && fraction))
+        return false;
+    *out = (double)whole + (double)fraction / (double)SECOND;
+    return true;
+}
+
+/* A field name of HTTP: what it is made of is no secret and cannot be taken for one. */
+bool value_is_field_name(const char *text)
+{
+    for (const char *c = text; *c; c++)
+        if (!((*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') || (*c >= '0' && *c <= '9') ||
+              strchr("!#$%&'*+-.^_`|~", *c)))
+            return false;
+    return text[0] != 0;
+}
+
 struct unit {
     char name[4];
     uint64_t factor;
@@ -222,6 +251,8 @@ static const char *host_port_wrong(const char *text)
         return "has no host that can be read (IPv6 addresses stand in brackets)";
     if (value_count(colon + 1, &port) || port < 1 || port > 65535)
         return "has no port from 1 to 65535";
+    if (memchr(text, '@', (size_t)(colon - text)))
+        return "has a user in it, which means nothing there";
     if (colon - text > 255)
         return "has too long a host";
     return NULL;

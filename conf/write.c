@@ -176,6 +176,24 @@ static void write_scalar(FILE *out, const struct conf *conf, const struct option
     case OPTION_CHOICE:
         write_choice(out, o, *(const unsigned *)at);
         break;
+    case OPTION_RATIO: {
+        char text[16];
+        size_t n = (size_t)snprintf(text, sizeof(text), "%.9f", *(const double *)at);
+        while (text[n - 1] == '0')
+            text[--n] = 0;
+        if (text[n - 1] == '.')
+            text[n - 1] = 0;
+        fputs(text, out);
+        break;
+    }
+    case OPTION_LIMIT: {
+        const struct conf_limit *limit = at;
+        if (limit->limited)
+            write_number(out, o, limit->most);
+        else
+            fputs("none", out);
+        break;
+    }
     case OPTION_COUNT:
         write_number(out, o, *(const uint32_t *)at);
         break;

@@ -8,6 +8,7 @@
 #define SCOPE_NDJSON_JSONL_H
 
 #include "ndjson/json.h"
+#include "report/limits.h"
 #include "report/sink.h"
 
 /* The lines of one batch under construction. */
@@ -60,8 +61,8 @@ void jsonl_attribute(struct jsonl *l, const char *group, const struct attribute 
 void jsonl_attribute_string(struct jsonl *l, const char *group, const struct attribute *a);
 bool jsonl_has_key(const struct attributes *attributes, struct text key);
 
-/* ,"scope", ,"attributes" with the configuration's tags */
-void jsonl_attributes(struct jsonl *l, const struct telemetry_scope *scope,
+/* ,"scope", ,"attributes" with the configuration's tags, of a point, a record or a span */
+void jsonl_attributes(struct jsonl *l, enum said_of what, const struct telemetry_scope *scope,
                       const struct attributes *attributes);
 /* ,"escaped":[...], if there are any */
 void jsonl_escaped(struct jsonl *l);

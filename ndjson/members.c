@@ -47,24 +47,24 @@ static void string(struct json *j, struct text text, bool escaped)
         json_text(j, text);
 }
 
-static bool is_clean(const struct attribute *a)
+static bool is_clean(const struct attribute *a, struct conf_limit length)
 {
     if (!json_is_utf8(a->key))
         return false;
     if (a->type == VALUE_TEXT)
-        return json_is_utf8(a->text);
+        return json_is_utf8(limits_text(a->text, length));
     for (size_t i = 0; a->type == VALUE_TEXTS && i < a->texts.count; i++) {
-        if (!json_is_utf8(a->texts.items[i]))
+        if (!json_is_utf8(limits_text(a->texts.items[i], length)))
             return false;
     }
     return true;
 }
 
-static void value(struct json *j, const struct attribute *a, bool escaped)
+static void value(struct json *j, const struct attribute *a, struct conf_limit length, bool escaped)
 {
     switch (a->type) {
     case VALUE_TEXT:
-        string(j, a->text, escaped);
+        string(j, limits_text(a->text, length), escaped);
         break;
     case VALUE_BOOL:
         if (a->boolean)
@@ -83,34 +83,42 @@ static void value(struct json *j, const struct attribute *a, bool escaped)
         for (size_t i = 0; i < a->texts.count; i++) {
             if (i)
                 JSON_RAW(j, ",");
-            string(j, a->texts.items[i], escaped);
+            string(j, limits_text(a->texts.items[i], length), escaped);
         }
         JSON_RAW(j, "]");
         break;
     }
 }
 
-void jsonl_attribute(struct jsonl *l, const char *group, const struct attribute *a)
+static void attribute_within(struct jsonl *l, const char *group, const struct attribute *a,
+                             struct conf_limit length)
 {
-    bool escaped = !is_clean(a);
+    bool escaped = !is_clean(a, length);
 
     string(&l->out, a->key, escaped);
     JSON_RAW(&l->out, ":");
-    value(&l->out, a, escaped);
+    value(&l->out, a, length, escaped);
     if (escaped)
         note_escaped(l, group, a->key);
 }
 
+void jsonl_attribute(struct jsonl *l, const char *group, const struct attribute *a)
+{
+    attribute_within(l, group, a, (struct conf_limit){0});
+}
+
 void jsonl_attribute_string(struct jsonl *l, const char *group, const struct attribute *a)
 {
-    bool quoted = a->type == VALUE_TEXT || a->type == VALUE_TEXTS, escaped = !is_clean(a);
+    bool quoted = a->type == VALUE_TEXT || a->type == VALUE_TEXTS;
+    const struct conf_limit none = {0};
+    bool escaped = !is_clean(a, none);
 
     string(&l->out, a->key, escaped);
     if (quoted)
         JSON_RAW(&l->out, ":");
     else
         JSON_RAW(&l->out, ":\"");
-    value(&l->out, a, escaped);
+    value(&l->out, a, none, escaped);
     if (!quoted)
         JSON_RAW(&l->out, "\"");
     if (escaped)
@@ -127,53 +135,41 @@ bool jsonl_has_key(const struct attributes *attributes, struct text key)
     return false;
 }
 
-/* ,"attributes":{ of something inside a line, if it has any; the group is named in `escaped` */
-static void inner_attributes(struct jsonl *l, const char *group, const struct attributes *a)
+static void write_said(struct jsonl *l, const char *group, struct said *said)
 {
-    if (a->count) {
-        JSON_RAW(&l->out, ",\"attributes\":{");
-        for (size_t i = 0; i < a->count; i++) {
-            if (i)
-                JSON_RAW(&l->out, ",");
-            jsonl_attribute(l, group, &a->items[i]);
-        }
-        JSON_RAW(&l->out, "}");
+    const struct attribute *a;
+
+    JSON_RAW(&l->out, ",\"attributes\":{");
+    while ((a = said_next(said))) {
+        if (said->count > 1)
+            JSON_RAW(&l->out, ",");
+        attribute_within(l, group, a, said->limits.value_length);
     }
-    if (a->dropped) {
+    JSON_RAW(&l->out, "}");
+    if (said->dropped) {
         JSON_RAW(&l->out, ",\"attributes_dropped\":");
-        json_unsigned(&l->out, a->dropped);
+        json_unsigned(&l->out, said->dropped);
     }
 }
 
-void jsonl_attributes(struct jsonl *l, const struct telemetry_scope *scope,
+/* Of something inside a line, if it has any; the group is named in `escaped`. */
+static void inner_attributes(struct jsonl *l, enum said_of what, const char *group,
+                             const struct attributes *attributes)
+{
+    struct said said = said_of(l->conf, what, attributes);
+
+    if (attributes->count || attributes->dropped)
+        write_said(l, group, &said);
+}
+
+void jsonl_attributes(struct jsonl *l, enum said_of what, const struct telemetry_scope *scope,
                       const struct attributes *attributes)
 {
-    const struct conf_pairs *tags = &l->conf->tags;
-    bool first = true;
+    struct said said = said_of(l->conf, what, attributes);
 
     if (scope && scope->name.length)
         JSONL_TEXT(l, "scope", scope->name);
-    JSON_RAW(&l->out, ",\"attributes\":{");
-    for (size_t i = 0; i < attributes->count; i++, first = false) {
-        if (!first)
-            JSON_RAW(&l->out, ",");
-        jsonl_attribute(l, "attributes.", &attributes->items[i]);
-    }
-    for (size_t i = 0; i < tags->count; i++) {
-        struct attribute tag = {.key = text_of(tags->items[i].key), .type = VALUE_TEXT};
-        tag.text = text_of(tags->items[i].value);
-        if (jsonl_has_key(attributes, tag.key))
-            continue;
-        if (!first)
-            JSON_RAW(&l->out, ",");
-        jsonl_attribute(l, "attributes.", &tag);
-        first = false;
-    }
-    JSON_RAW(&l->out, "}");
-    if (attributes->dropped) {
-        JSON_RAW(&l->out, ",\"attributes_dropped\":");
-        json_unsigned(&l->out, attributes->dropped);
-    }
+    write_said(l, "attributes.", &said);
 }
 
 void jsonl_escaped(struct jsonl *l)
@@ -227,7 +223,7 @@ void jsonl_exemplars(struct jsonl *l, const struct metric_point *p)
         json_double(j, e->value);
         JSONL_ID(j, "trace_id", e->trace_id);
         JSONL_ID(j, "span_id", e->span_id);
-        inner_attributes(l, "exemplars.attributes.", &e->filtered);
+        inner_attributes(l, SAID_OF_RESOURCE, "exemplars.attributes.", &e->filtered);
         JSON_RAW(j, "}");
     }
     if (p->exemplar_count)
@@ -273,35 +269,39 @@ void jsonl_log(struct jsonl *l, const struct log_record *r)
         JSONL_TEXT(l, "severity_text", r->severity_text);
     JSONL_ID(&l->out, "trace_id", r->trace_id);
     JSONL_ID(&l->out, "span_id", r->span_id);
-    jsonl_attributes(l, r->scope, &r->attributes);
+    jsonl_attributes(l, SAID_OF_RECORD, r->scope, &r->attributes);
 }
 
 static void span_events(struct jsonl *l, const struct span *s)
 {
     struct json *j = &l->out;
+    size_t count = limits_count(s->event_count, l->conf->span_events);
+    size_t dropped = s->dropped_events + (s->event_count - count);
 
-    for (size_t i = 0; i < s->event_count; i++) {
+    for (size_t i = 0; i < count; i++) {
         const struct span_event *e = &s->events[i];
         if (!i)
             JSON_RAW(j, ",\"events\":[");
         open_item(j, !i, e->time);
         jsonl_text(l, ",\"name\":", 8, "events.name", e->name);
-        inner_attributes(l, "events.attributes.", &e->attributes);
+        inner_attributes(l, SAID_OF_EVENT, "events.attributes.", &e->attributes);
         JSON_RAW(j, "}");
     }
-    if (s->event_count)
+    if (count)
         JSON_RAW(j, "]");
-    if (s->dropped_events) {
+    if (dropped) {
         JSON_RAW(j, ",\"events_dropped\":");
-        json_unsigned(j, s->dropped_events);
+        json_unsigned(j, dropped);
     }
 }
 
 static void span_links(struct jsonl *l, const struct span *s)
 {
     struct json *j = &l->out;
+    size_t count = limits_count(s->link_count, l->conf->span_links);
+    size_t dropped = s->dropped_links + (s->link_count - count);
 
-    for (size_t i = 0; i < s->link_count; i++) {
+    for (size_t i = 0; i < count; i++) {
         const struct span_link *link = &s->links[i];
         if (i)
             JSON_RAW(j, ",{\"trace_id\":");
@@ -311,14 +311,14 @@ static void span_links(struct jsonl *l, const struct span *s)
         JSONL_ID(j, "span_id", link->span_id);
         if (link->trace_state.length)
             jsonl_text(l, ",\"trace_state\":", 15, "links.trace_state", link->trace_state);
-        inner_attributes(l, "links.attributes.", &link->attributes);
+        inner_attributes(l, SAID_OF_LINK, "links.attributes.", &link->attributes);
         JSON_RAW(j, "}");
     }
-    if (s->link_count)
+    if (count)
         JSON_RAW(j, "]");
-    if (s->dropped_links) {
+    if (dropped) {
         JSON_RAW(j, ",\"links_dropped\":");
-        json_unsigned(j, s->dropped_links);
+        json_unsigned(j, dropped);
     }
 }
 
@@ -347,5 +347,5 @@ void jsonl_span(struct jsonl *l, const struct span *s)
         JSONL_TEXT(l, "trace_state", s->trace_state);
     span_events(l, s);
     span_links(l, s);
-    jsonl_attributes(l, s->scope, &s->attributes);
+    jsonl_attributes(l, SAID_OF_SPAN, s->scope, &s->attributes);
 }

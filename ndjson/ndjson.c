@@ -115,7 +115,7 @@ static void metric_line(struct jsonl *l, const struct metric *m, const struct me
     else
         json_double(j, p->number);
     jsonl_exemplars(l, p);
-    jsonl_attributes(l, m->scope, &p->attributes);
+    jsonl_attributes(l, SAID_OF_POINT, m->scope, &p->attributes);
 }
 
 /* ------------------------------------------------------------------ batches */

@@ -165,7 +165,7 @@ static bool make_base(struct encoding *e)
         return false;
     if (resource) {
         struct tree_attributes a =
-            tree_attributes(&e->base, &resource->attributes, ATTRIBUTES_WHOLE);
+            tree_attributes(&e->base, &resource->attributes, SAID_OF_RESOURCE);
         e->resource->n_attributes = a.count;
         e->resource->attributes = a.items;
         e->resource->dropped_attributes_count = a.dropped;

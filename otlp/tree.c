@@ -46,8 +46,8 @@ static ProtobufCBinaryData data_of(const char *data, size_t length)
     return (ProtobufCBinaryData){length, (uint8_t *)(uintptr_t)data};
 }
 
-/* The length of at most `characters` characters and `bytes` bytes of UTF-8. */
-static size_t front(struct text text, uint32_t characters, size_t bytes, bool *too_long)
+/* The length of at most `bytes` bytes of UTF-8 (0: all). */
+static size_t front(struct text text, size_t bytes, bool *too_long)
 {
     const char *p = text.data, *end = text.data + text.length;
 
@@ -57,11 +57,7 @@ static size_t front(struct text text, uint32_t characters, size_t bytes, bool *t
         while (end > p && ((unsigned char)*end & 0xc0) == 0x80)
             end--;
     }
-    if (!characters || (size_t)(end - p) <= characters)
-        return (size_t)(end - p);
-    for (uint32_t n = 0; n < characters && p < end; n++)
-        p += json_sequence(p, text.data + text.length);
-    return (size_t)(p - text.data);
+    return (size_t)(end - p);
 }
 
 /* What the byte or sequence of *length at p is written as; out has room for four. */
@@ -83,18 +79,15 @@ static const char *escape(const char *p, const char *end, size_t *length, size_t
     return out;
 }
 
-/* The escaped form into `to` (NULL: only its length), within the limits. */
-static size_t escaped(struct text text, uint32_t characters, size_t bytes, bool *too_long, char *to)
+/* The escaped form into `to` (NULL: only its length), at most `bytes` of it (0: all). */
+static size_t escaped(struct text text, size_t bytes, bool *too_long, char *to)
 {
     const char *p = text.data, *end = p + text.length;
-    size_t total = 0, shown = 0, length, wide;
+    size_t total = 0, length, wide;
     char four[4];
 
     for (; p < end; p += length) {
         const char *from = escape(p, end, &length, &wide, four);
-        shown += from == p ? 1 : wide;
-        if (characters && shown > characters)
-            break;
         if (bytes && total + wide > bytes) {
             *too_long = true;
             break;
@@ -106,20 +99,19 @@ static size_t escaped(struct text text, uint32_t characters, size_t bytes, bool 
     return total;
 }
 
-static ProtobufCBinaryData within(struct tree *t, struct text text, uint32_t characters,
-                                  size_t bytes, bool *too_long)
+static ProtobufCBinaryData within(struct tree *t, struct text text, size_t bytes, bool *too_long)
 {
     ProtobufCBinaryData data = {0, NULL};
 
     if (!text.length)
         return data;
     if (json_is_utf8(text)) {
-        data = data_of(text.data, front(text, characters, bytes, too_long));
+        data = data_of(text.data, front(text, bytes, too_long));
     } else {
-        size_t length = escaped(text, characters, bytes, too_long, NULL);
+        size_t length = escaped(text, bytes, too_long, NULL);
         char *copy = tree_take(t, length + 1);
         if (copy)
-            escaped(text, characters, bytes, too_long, copy);
+            escaped(text, bytes, too_long, copy);
         data = data_of(copy, copy ? length : 0);
     }
     return data;
@@ -129,13 +121,13 @@ ProtobufCBinaryData tree_name(struct tree *t, struct text name)
 {
     bool too_long = false;
 
-    return within(t, name, 0, 0, &too_long);
+    return within(t, name, 0, &too_long);
 }
 
-ProtobufCBinaryData tree_text(struct tree *t, struct text text, uint32_t characters, uint32_t *cut)
+ProtobufCBinaryData tree_text(struct tree *t, struct text text, uint32_t *cut)
 {
     bool too_long = false;
-    ProtobufCBinaryData data = within(t, text, characters, t->text_max, &too_long);
+    ProtobufCBinaryData data = within(t, text, t->text_max, &too_long);
 
     if (too_long)
         ++*cut;
@@ -153,8 +145,8 @@ ProtobufCBinaryData tree_id(const uint8_t *id, size_t size)
 
 /* ------------------------------------------------------------------ attributes */
 
-static void texts(struct tree *t, const struct attribute *a, uint32_t characters, uint32_t *cut,
-                  Otlp__AnyValue *out)
+static void texts(struct tree *t, const struct attribute *a, struct conf_limit length,
+                  uint32_t *cut, Otlp__AnyValue *out)
 {
     Otlp__ArrayValue *array = tree_messages(t, &otlp__array_value__descriptor, 1, NULL);
     Otlp__AnyValue *values;
@@ -169,17 +161,17 @@ static void texts(struct tree *t, const struct attribute *a, uint32_t characters
     array->n_values = a->texts.count;
     for (size_t i = 0; i < a->texts.count; i++) {
         values[i].value_case = OTLP__ANY_VALUE__VALUE_STRING_VALUE;
-        values[i].string_value = tree_text(t, a->texts.items[i], characters, cut);
+        values[i].string_value = tree_text(t, limits_text(a->texts.items[i], length), cut);
     }
 }
 
-static void value(struct tree *t, const struct attribute *a, uint32_t characters, uint32_t *cut,
-                  Otlp__AnyValue *out)
+static void value(struct tree *t, const struct attribute *a, struct conf_limit length,
+                  uint32_t *cut, Otlp__AnyValue *out)
 {
     switch (a->type) {
     case VALUE_TEXT:
         out->value_case = OTLP__ANY_VALUE__VALUE_STRING_VALUE;
-        out->string_value = tree_text(t, a->text, characters, cut);
+        out->string_value = tree_text(t, limits_text(a->text, length), cut);
         break;
     case VALUE_BOOL:
         out->value_case = OTLP__ANY_VALUE__VALUE_BOOL_VALUE;
@@ -194,66 +186,39 @@ static void value(struct tree *t, const struct attribute *a, uint32_t characters
         out->double_value = a->number;
         break;
     case VALUE_TEXTS:
-        texts(t, a, characters, cut, out);
+        texts(t, a, length, cut, out);
         break;
     }
 }
 
-static bool has_key(const struct attributes *attributes, const char *key)
-{
-    for (size_t i = 0; i < attributes->count; i++) {
-        if (text_is(attributes->items[i].key, key))
-            return true;
-    }
-    return false;
-}
-
-/* One more attribute, unless the limit says no. A key and its value lie side by side. */
+/* A key and its value lie side by side. */
 struct pair {
     Otlp__KeyValue key;
     Otlp__AnyValue value;
 };
 
-static void add(struct tree *t, const struct attribute *a, enum attribute_kind kind,
-                struct pair *pairs, struct tree_attributes *out)
-{
-    uint32_t most = kind == ATTRIBUTES_WHOLE ? 0 : t->conf->attribute_count_limit;
-    uint32_t characters = kind == ATTRIBUTES_WHOLE ? 0 : t->conf->attribute_value_limit;
-    struct pair *p = &pairs[out->count];
-
-    if (most && out->count >= most) {
-        out->dropped++;
-        return;
-    }
-    p->key.base.descriptor = &otlp__key_value__descriptor;
-    p->key.key = tree_name(t, a->key);
-    p->key.value = &p->value;
-    p->value.base.descriptor = &otlp__any_value__descriptor;
-    value(t, a, characters, &out->dropped, &p->value);
-    out->items[out->count++] = &p->key;
-}
-
 struct tree_attributes tree_attributes(struct tree *t, const struct attributes *attributes,
-                                       enum attribute_kind kind)
+                                       enum said_of what)
 {
-    const struct conf_pairs *tags = &t->conf->tags;
-    size_t count = attributes->count + (kind == ATTRIBUTES_TAGGED ? tags->count : 0);
+    struct said said = said_of(t->conf, what, attributes);
+    size_t room = said_room(&said);
     struct tree_attributes out = {.dropped = attributes->dropped};
-    struct pair *pairs;
+    const struct attribute *a;
+    uint32_t cut = 0;
+    struct pair *pairs = room ? tree_take(t, room * (sizeof(*pairs) + sizeof(void *))) : NULL;
 
-    if (!count)
-        return out;
-    pairs = tree_take(t, count * (sizeof(*pairs) + sizeof(void *)));
     if (!pairs)
         return out;
-    out.items = (Otlp__KeyValue **)(void *)(pairs + count);
-    for (size_t i = 0; i < attributes->count; i++)
-        add(t, &attributes->items[i], kind, pairs, &out);
-    for (size_t i = 0; kind == ATTRIBUTES_TAGGED && i < tags->count; i++) {
-        struct attribute tag = {.key = text_of(tags->items[i].key), .type = VALUE_TEXT};
-        tag.text = text_of(tags->items[i].value);
-        if (!has_key(attributes, tags->items[i].key))
-            add(t, &tag, kind, pairs, &out);
+    out.items = (Otlp__KeyValue **)(void *)(pairs + room);
+    while ((a = said_next(&said))) {
+        struct pair *p = &pairs[out.count];
+        p->key.base.descriptor = &otlp__key_value__descriptor;
+        p->key.key = tree_name(t, a->key);
+        p->key.value = &p->value;
+        p->value.base.descriptor = &otlp__any_value__descriptor;
+        value(t, a, said.limits.value_length, &cut, &p->value);
+        out.items[out.count++] = &p->key;
     }
+    out.dropped = said.dropped + cut;
     return out;
 }

@@ -12,6 +12,7 @@
 #include "otlp/logs.pb-c.h"
 #include "otlp/metrics.pb-c.h"
 #include "otlp/trace.pb-c.h"
+#include "report/limits.h"
 #include "telemetry/telemetry.h"
 
 struct tree {
@@ -33,11 +34,8 @@ void *tree_messages(struct tree *t, const ProtobufCMessageDescriptor *descriptor
 
 /* The text as UTF-8: as it is, or escaped as ndjson/json.h does. For names, which are whole. */
 ProtobufCBinaryData tree_name(struct tree *t, struct text name);
-/*
- * The same of a value, at most `characters` of it (0: no limit), and `text_max` bytes; *cut counts
- * the texts that the latter took something from.
- */
-ProtobufCBinaryData tree_text(struct tree *t, struct text text, uint32_t characters, uint32_t *cut);
+/* The same of a value, at most `text_max` bytes; *cut counts the texts that this took from. */
+ProtobufCBinaryData tree_text(struct tree *t, struct text text, uint32_t *cut);
 
 ProtobufCBinaryData tree_id(const uint8_t *id, size_t size); /* empty if all zero */
 
@@ -47,13 +45,8 @@ struct tree_attributes {
     Otlp__KeyValue **items;
     uint32_t dropped; /* with those that a limit left out or text_max cut */
 };
-enum attribute_kind {
-    ATTRIBUTES_WHOLE,   /* a resource's: no limit */
-    ATTRIBUTES_LIMITED, /* an event's, a link's, an exemplar's */
-    ATTRIBUTES_TAGGED, /* a point's, a record's, a span's: limited, and conf's tags are with them */
-};
 struct tree_attributes tree_attributes(struct tree *t, const struct attributes *attributes,
-                                       enum attribute_kind kind);
+                                       enum said_of what);
 
 /* One item each into a message that is initialised. */
 void tree_span(struct tree *t, const struct span *span, Otlp__Span *out);

@@ -13,7 +13,7 @@
 
 static void event(struct tree *t, const struct span_event *e, Otlp__Span__Event *out)
 {
-    struct tree_attributes a = tree_attributes(t, &e->attributes, ATTRIBUTES_LIMITED);
+    struct tree_attributes a = tree_attributes(t, &e->attributes, SAID_OF_EVENT);
 
     out->time_unix_nano = e->time;
     out->name = tree_name(t, e->name);
@@ -22,7 +22,7 @@ static void event(struct tree *t, const struct span_event *e, Otlp__Span__Event 
 
 static void link_of(struct tree *t, const struct span_link *l, Otlp__Span__Link *out)
 {
-    struct tree_attributes a = tree_attributes(t, &l->attributes, ATTRIBUTES_LIMITED);
+    struct tree_attributes a = tree_attributes(t, &l->attributes, SAID_OF_LINK);
 
     out->trace_id = tree_id(l->trace_id, sizeof(l->trace_id));
     out->span_id = tree_id(l->span_id, sizeof(l->span_id));
@@ -39,12 +39,12 @@ static void status(struct tree *t, const struct span *s, uint32_t *cut, Otlp__Sp
     if (!out->status)
         return;
     out->status->code = (Otlp__Status__Code)s->status;
-    out->status->message = tree_text(t, s->status_message, 0, cut);
+    out->status->message = tree_text(t, s->status_message, cut);
 }
 
 void tree_span(struct tree *t, const struct span *s, Otlp__Span *out)
 {
-    struct tree_attributes a = tree_attributes(t, &s->attributes, ATTRIBUTES_TAGGED);
+    struct tree_attributes a = tree_attributes(t, &s->attributes, SAID_OF_SPAN);
     Otlp__Span__Event *events;
     Otlp__Span__Link *links;
 
@@ -60,22 +60,24 @@ void tree_span(struct tree *t, const struct span *s, Otlp__Span *out)
     status(t, s, &a.dropped, out);
     SET_ATTRIBUTES(out, a);
 
-    out->dropped_events_count = s->dropped_events;
-    events = tree_messages(t, &otlp__span__event__descriptor, s->event_count, &out->events);
-    for (size_t i = 0; events && i < s->event_count; i++)
+    size_t count = limits_count(s->event_count, t->conf->span_events);
+    out->dropped_events_count = s->dropped_events + (uint32_t)(s->event_count - count);
+    events = tree_messages(t, &otlp__span__event__descriptor, count, &out->events);
+    for (size_t i = 0; events && i < count; i++)
         event(t, &s->events[i], &events[i]);
-    out->n_events = events ? s->event_count : 0;
+    out->n_events = events ? count : 0;
 
-    out->dropped_links_count = s->dropped_links;
-    links = tree_messages(t, &otlp__span__link__descriptor, s->link_count, &out->links);
-    for (size_t i = 0; links && i < s->link_count; i++)
+    count = limits_count(s->link_count, t->conf->span_links);
+    out->dropped_links_count = s->dropped_links + (uint32_t)(s->link_count - count);
+    links = tree_messages(t, &otlp__span__link__descriptor, count, &out->links);
+    for (size_t i = 0; links && i < count; i++)
         link_of(t, &s->links[i], &links[i]);
-    out->n_links = links ? s->link_count : 0;
+    out->n_links = links ? count : 0;
 }
 
 void tree_record(struct tree *t, const struct log_record *r, Otlp__LogRecord *out)
 {
-    struct tree_attributes a = tree_attributes(t, &r->attributes, ATTRIBUTES_TAGGED);
+    struct tree_attributes a = tree_attributes(t, &r->attributes, SAID_OF_RECORD);
 
     out->time_unix_nano = r->time;
     out->observed_time_unix_nano = r->observed_time;
@@ -90,7 +92,7 @@ void tree_record(struct tree *t, const struct log_record *r, Otlp__LogRecord *ou
         out->body = tree_messages(t, &otlp__any_value__descriptor, 1, NULL);
     if (out->body) {
         out->body->value_case = OTLP__ANY_VALUE__VALUE_STRING_VALUE;
-        out->body->string_value = tree_text(t, r->body, 0, &a.dropped);
+        out->body->string_value = tree_text(t, r->body, &a.dropped);
     }
     SET_ATTRIBUTES(out, a);
 }

@@ -13,7 +13,7 @@ static Otlp__Exemplar **exemplars(struct tree *t, const struct metric_point *p, 
     *count = out ? p->exemplar_count : 0;
     for (size_t i = 0; i < *count; i++) {
         const struct exemplar *e = &p->exemplars[i];
-        struct tree_attributes a = tree_attributes(t, &e->filtered, ATTRIBUTES_LIMITED);
+        struct tree_attributes a = tree_attributes(t, &e->filtered, SAID_OF_RESOURCE);
         out[i].time_unix_nano = e->time;
         /* Of a metric of integers it is one too, if the double has kept it. */
         if (is_int && e->value >= -9007199254740992.0 && e->value <= 9007199254740992.0 &&
@@ -33,15 +33,14 @@ static Otlp__Exemplar **exemplars(struct tree *t, const struct metric_point *p, 
 }
 
 /* What the three kinds of points have under the same names. */
-#define POINT(t, p, is_int, out)                                         \
-    do {                                                                 \
-        struct tree_attributes attributes_ =                             \
-            tree_attributes(t, &(p)->attributes, ATTRIBUTES_TAGGED);     \
-        (out)->n_attributes = attributes_.count;                         \
-        (out)->attributes = attributes_.items;                           \
-        (out)->start_time_unix_nano = (p)->start_time;                   \
-        (out)->time_unix_nano = (p)->time;                               \
-        (out)->exemplars = exemplars(t, p, is_int, &(out)->n_exemplars); \
+#define POINT(t, p, is_int, out)                                                                  \
+    do {                                                                                          \
+        struct tree_attributes attributes_ = tree_attributes(t, &(p)->attributes, SAID_OF_POINT); \
+        (out)->n_attributes = attributes_.count;                                                  \
+        (out)->attributes = attributes_.items;                                                    \
+        (out)->start_time_unix_nano = (p)->start_time;                                            \
+        (out)->time_unix_nano = (p)->time;                                                        \
+        (out)->exemplars = exemplars(t, p, is_int, &(out)->n_exemplars);                          \
     } while (0)
 
 /* And the two kinds of histograms; the case of a oneof is its field's number. */

@@ -116,6 +116,13 @@ static inline struct lane *hook_lane(void)
     return hook_lane_slow();
 }
 
+/*
+ * In a forked child, after region_after_fork: the process gets a span of its own below what the
+ * forking thread was in. goes_on: it is the same program going on under another number (daemon),
+ * and so is its span. Async-signal-safe.
+ */
+void hook_forked(struct region_head *region, struct lane *own, bool goes_on);
+
 /* Before the calling thread ends, or for one of our own threads. */
 void hook_thread_off(void);
 

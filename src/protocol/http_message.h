@@ -27,10 +27,10 @@ struct http_message {
     struct text scheme; /* HTTP/2 :scheme, or that of an absolute target; empty: not said */
     /* HTTP/2 :authority, that of an absolute target, or CONNECT's target; empty: not said */
     struct text authority;
-    struct http_field fields[HTTP_FIELDS_MAX];
     size_t field_count;
     uint32_t fields_dropped; /* beyond HTTP_FIELDS_MAX, malformed, or cut in the middle */
     bool cut; /* the end of the section is missing: there may have been more fields */
+    struct http_field fields[HTTP_FIELDS_MAX]; /* last: a copy has as many as there are */
 };
 
 /*

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "os/sys.h"
-#include "report/fold_state.h"
+#include "report/fold_trace.h"
 
 /* ------------------------------------------------------------------ names */
 
@@ -138,6 +138,7 @@ void fold_free(struct fold *f)
     if (!f)
         return;
     descriptors_free(f);
+    traces_free(f);
     names_free(f);
     ready_free(f);
     metrics_free(f);
@@ -218,6 +219,15 @@ void fold_record(struct fold *f, const struct record *r, const uint8_t *payload,
     case RECORD_PEER:
     case RECORD_END:
         connection_record(f, r, payload, tid);
+        break;
+    case RECORD_CONTEXT:
+        context_record(f, r, payload, tid);
+        break;
+    case RECORD_MESSAGE:
+        message_record(f, r, payload, tid);
+        break;
+    case RECORD_TLS:
+        tls_record(f, r, payload, tid);
         break;
     case RECORD_NAME:
     case RECORD_DNS:

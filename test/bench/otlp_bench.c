@@ -119,7 +119,8 @@ static size_t gzipped(const struct batch *b, const struct conf *conf)
 static void measure(const char *name, const struct batch *b, enum otlp_protocol protocol,
                     unsigned runs)
 {
-    struct conf conf = {.attribute_count_limit = 128};
+    struct conf conf = {.limits_log.attributes = {true, 128},
+                        .limits_span.attributes = {true, 128}};
     double rates[RUNS_MOST];
 
     conf.otlp[b->signal].protocol = protocol;

@@ -154,8 +154,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     if (size < 4)
         return 0;
-    conf.attribute_count_limit = data[0] % 6;
-    conf.attribute_value_limit = data[1] % 64;
+    conf.limits_log.attributes = conf.limits_span.attributes = conf.event_attributes =
+        conf.link_attributes = conf.span_events = (struct conf_limit){data[0] % 8 < 6, data[0] % 8};
+    conf.limits_log.value_length = conf.limits_span.value_length =
+        (struct conf_limit){data[1] % 65 < 64, data[1] % 65};
     size_t bound = (size_t)data[2] * 16 + 1;
     for (unsigned s = 0; s < SIGNAL_COUNT; s++)
         conf.otlp[s].batch = data[3] % 8;

@@ -17,7 +17,6 @@
 #include <string.h>
 
 #include "protocol/http_message.h"
-#include "traceparent_stand_in.h"
 
 #define COUNT(array) (sizeof(array) / sizeof(*(array)))
 #define END "\r\n\r\n"

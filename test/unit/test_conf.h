@@ -79,4 +79,54 @@ static inline struct conf *load_with(char *const *variables, char *const *sets, 
 
 #define ENVIRONMENT(...) ((char *[]){__VA_ARGS__, NULL})
 
+#define SECONDS 1000000000ull
+
+static inline void empty(struct reported *r)
+{
+    if (r->count)
+        fail_msg("%s", r->all);
+}
+
+static inline char *printed(const struct conf *c)
+{
+    char *text = NULL;
+    size_t size;
+    FILE *out = open_memstream(&text, &size);
+    assert_int_equal(conf_print(c, out), 0);
+    fclose(out);
+    return text;
+}
+
+/* Loads with a declarative file of this text. */
+static inline struct conf *load_declarative(const char *yaml, const char *more, struct reported *r)
+{
+    char variable[100], *path = temporary_file(yaml, strlen(yaml));
+    snprintf(variable, sizeof(variable), "OTEL_CONFIG_FILE=%s", path);
+    struct conf *c = load_with(ENVIRONMENT((char *)more, variable), NULL, r);
+    unlink(path);
+    free(path);
+    return c;
+}
+
+static inline const char *header(const struct conf_pairs *pairs, const char *key)
+{
+    for (size_t i = 0; i < pairs->count; i++)
+        if (strcmp(pairs->items[i].key, key) == 0)
+            return pairs->items[i].value;
+    return NULL;
+}
+
+static inline void all_to(const struct conf *c, const char *metrics, const char *logs,
+                          const char *traces)
+{
+    const char *const want[OTLP_SIGNALS] = {
+        [OTLP_METRICS] = metrics, [OTLP_LOGS] = logs, [OTLP_TRACES] = traces};
+    for (int i = 0; i < OTLP_SIGNALS; i++) {
+        if (!want[i])
+            assert_null(c->otlp[i].to);
+        else if (!c->otlp[i].to || strcmp(c->otlp[i].to, want[i]) != 0)
+            fail_msg("signal %d: %s, not %s", i, c->otlp[i].to ? c->otlp[i].to : "off", want[i]);
+    }
+}
+
 #endif

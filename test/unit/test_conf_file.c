@@ -51,7 +51,8 @@ static void troubles(void **state)
          "f:1:16: control.dir: \"run/scope\" is not an absolute path; allowed: an absolute path\n"},
         {"ndjson: {to: tcp://host}",
          "f:1:14: ndjson.to: \"tcp://host\" has no port; allowed: /path, file:///path, stdout, "
-         "stderr, tcp://host:port, tls://host:port, udp://host:port, unix:///path, unixgram:///path, "
+         "stderr, tcp://host:port, tls://host:port, udp://host:port, unix:///path, "
+         "unixgram:///path, "
          "http://host/path, https://host/path, http+unix:///socket:/path, off\n"},
         {"statsd: {tags: host.name}", "f:1:16: statsd.tags: \"host.name\" is of the wrong type; "
                                       "allowed: a list of texts\n"},
@@ -90,12 +91,14 @@ static void troubles(void **state)
          "f:8:5: a rule must say something; allowed: a glob on the executable, or executable, "
          "argument, user\n"},
         {"metrcs: {enabled: off}",
-         "f:1:1: unknown key \"metrcs\"; did you mean metrics?; allowed here: enabled, preset, processes, "
-         "resource, tags, metrics, events, logs, ndjson, otlp, tls, proxy, limits, statsd, memory, exit, control, "
-         "diagnostics, custom\n"},
+         "f:1:1: unknown key \"metrcs\"; did you mean metrics?; allowed here: enabled, preset, "
+         "processes, resource, tags, metrics, events, traces, logs, ndjson, otlp, tls, proxy, "
+         "limits, "
+         "statsd, memory, exit, control, diagnostics, custom\n"},
         {"metrics:\n  intervall: 1s\n",
          "f:2:3: unknown key \"metrics.intervall\"; did you mean metrics.interval?; allowed here: "
-         "enabled, interval, temporality, cardinality_limit, file, socket, name, process\n"},
+         "enabled, interval, temporality, cardinality_limit, exemplars, file, socket, name, "
+         "process\n"},
         {"statsd: {line_max: 1}",
          "f:1:10: unknown key \"statsd.line_max\"; did you mean logs.line_max?; allowed here: to, "
          "format, prefix, tags, entity_id, external_data\n"},

@@ -61,7 +61,6 @@ static int fresh(void **state)
 {
     (void)state;
     memset(&conf, 0, sizeof(conf));
-    conf.attribute_count_limit = 128;
     return 0;
 }
 
@@ -270,15 +269,15 @@ static void limits_hold_and_are_counted(void **state)
     struct conf_pair tag = {(char *)(uintptr_t) "t", (char *)(uintptr_t) "v"};
     Otlp__ExportLogsServiceRequest *q;
 
-    conf.attribute_count_limit = 3;
-    conf.attribute_value_limit = 3;
+    conf.limits_log = (struct conf_limits){{true, 3}, {true, 3}};
     conf.tags = (struct conf_pairs){&tag, 1};
     Otlp__LogRecord *r = only_record(&record, ROOMY, &q);
     assert_int_equal(r->n_attributes, 3);
     assert_int_equal(r->dropped_attributes_count, 3 + 1 + 1);
     is_text(r->attributes[0]->value->string_value, "\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80");
     is_text(r->attributes[1]->value->string_value, ""); /* \xff is four characters */
-    is_text(r->attributes[2]->value->string_value, "x\\\\");
+    is_text(r->attributes[2]->value->string_value,
+            "x\\");                           /* what is not UTF-8 was cut off: no escapes */
     is_text(r->body->string_value, "123456"); /* a body is no attribute */
     free_logs(q);
 
@@ -299,7 +298,8 @@ static void a_resource_has_no_limits(void **state)
     struct log_record record = {.body = TEXT("x")};
     struct batch b = {.signal = SIGNAL_LOGS, .resource = &resource, .logs = &record, .count = 1};
 
-    conf.attribute_count_limit = conf.attribute_value_limit = 1;
+    conf.limits_all = conf.limits_log = conf.limits_span =
+        (struct conf_limits){{true, 1}, {true, 1}};
     assert_int_equal(encode(&b, ROOMY), 0);
     Otlp__ExportLogsServiceRequest *q = logs_of(0);
     assert_int_equal(q->resource_logs[0]->resource->n_attributes, 2);

@@ -171,7 +171,7 @@ static void causes(void **state)
 {
     (void)state;
     assert_string_equal(status_drop_name(DROP_POOL_EMPTY), "pool_empty");
-    assert_string_equal(status_drop_name(DROP_COUNT - 1), "invalid");
+    assert_string_equal(status_drop_name(DROP_COUNT - 1), "flow_lost");
     assert_null(status_drop_name(DROP_COUNT));
 }
 
