@@ -117,9 +117,9 @@ bool http_header_secret(struct text name);
  * Adds, for each entry of `allowed` that the message has a field of, the attribute
  * "http.request.header.<name>" or "http.response.header.<name>" with the values of all fields of
  * that name, in order, to the list; key and items live in the list's arena, values there or in the
- * message. An entry is a whole field name in lower case; what is none matches nothing. Values of
- * secret fields become REDACTED each, and those of referer, location and content-location are
- * redacted as URLs, unless the entry ends with '!', which asks for them as they came
+ * message. An entry is a whole field name, its case does not count; what is none matches nothing.
+ * Values of secret fields become REDACTED each, and those of referer, location and content-location
+ * are redacted as URLs, unless the entry ends with '!', which asks for them as they came
  * ("authorization!"). Of two entries of one name the later decides. Returns how many attributes
  * were set; what the arena had no memory for is counted in list->dropped.
  */

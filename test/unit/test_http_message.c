@@ -340,7 +340,7 @@ static void test_headers_allowed(void **state)
     struct given g = parse(R("/") "Accept: a\r\nACCEPT: b\r\naccept:\r\nAuthorization: Bearer 1\r\n"
                                   "Cookie: c=1\r\nX-Api-Key: k\r\nX-Auth-Token: t\r\nX-Other: o\r\n"
                                   "Referer: https://u:p@a/?sig=s" END);
-    static const char *const allowed[] = {"accept",       "authorization", "cookie!", "x-api-key",
+    static const char *const allowed[] = {"Accept",       "Authorization", "cookie!", "x-api-key",
                                           "x-auth-token", "absent",        "",        "!",
                                           "referer",      "bad name"};
     struct attribute_list list = {.arena = g.arena};
