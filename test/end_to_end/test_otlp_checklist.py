@@ -1024,6 +1024,42 @@ def test_self_observability():
         assert p["attributes"].keys() <= {"error.type", "otel.component.name", "otel.component.type", "server.address", "server.port"}
 
 
+def sums(one, other, received):
+    """Of two levels, what they came to at each collection."""
+    values = [{p["time_ns"]: p["value"] for p in received.metrics(name)} for name in (one, other)]
+    return {values[0][t] + values[1][t] for t in values[0].keys() & values[1].keys()}
+
+
+def test_queues_and_operations_are_told():
+    """2.8 otel.sdk.processor.*.queue.size/.queue.capacity/.processed, otel.sdk.exporter.*.inflight, otel.sdk.exporter.operation.duration"""
+    gate = []
+    with HostileServer(lambda r: OK if gate or r.signal != "logs" else Answer(503)) as server:
+        with Living(server.url, {"SCOPE_OTLP_TIMEOUT": "60s"}, sets={**NO_EVENTS, "otlp.logs.queue": "700", "otlp.logs.batch": "2"}) as program:
+            for i in range(6):
+                program.say(f"line {i}")
+            # Six lines and their echoes, which are in flight or wait.
+            server.wait(lambda s: 12 in sums("otel.sdk.processor.log.queue.size", "otel.sdk.exporter.log.inflight", s.received()))
+            gate.append(True)
+            server.wait(lambda s: len(bodies(s.received())) == 12)
+    got = server.received()
+    levels = {name: [p["value"] for p in got.metrics(f"otel.sdk.{name}")]
+              for name in ("exporter.log.inflight", "processor.log.queue.size", "processor.log.queue.capacity")}
+    # One request, of two records at most, was tried again and again.
+    assert 1 <= max(levels["exporter.log.inflight"]) <= 2
+    assert set(levels["processor.log.queue.capacity"]) == {700}
+    assert got.total("otel.sdk.processor.log.processed") <= 12
+    for name, kind in (("exporter.log.inflight", "otlp_http_log_exporter"), ("processor.log.queue.size", "batching_log_processor"),
+                       ("processor.log.processed", "batching_log_processor"), ("exporter.log.exported", "otlp_http_log_exporter")):
+        points = got.metrics(f"otel.sdk.{name}")
+        assert points and {(p["attributes"]["otel.component.type"], p["attributes"]["otel.component.name"], p["unit"]) for p in points} == {(kind, f"{kind}/0", "{log_record}")}
+        assert {p["monotonic"] for p in points} == {name.endswith("ed")}
+    durations = got.metrics("otel.sdk.exporter.operation.duration")
+    assert {p["attributes"]["otel.component.type"] for p in durations} >= {"otlp_http_metric_exporter"}
+    assert {p["unit"] for p in durations} == {"s"} and not any("error.type" in p["attributes"] for p in durations)
+    # No spans were made: nothing is told of their queue.
+    assert not [n for n in got.names() if n.startswith("otel.sdk.") and "span" in n]
+
+
 def test_resource_is_complete_over_otlp():
     """2.8 (resource) what the resource says is the process's own"""
     server = served()
