@@ -48,7 +48,7 @@
     X(connect, SSL_connect, int, (void *ssl), (ssl), -1)                                          \
     X(accept, SSL_accept, int, (void *ssl), (ssl), -1)                                            \
     X(clear, SSL_clear, int, (void *ssl), (ssl), 0)                                               \
-    X(free, SSL_free, void, (void *ssl), (ssl), )
+    X(release, SSL_free, void, (void *ssl), (ssl), )
 
 /* Helpers that must be there for an object to be observed, and those that may lack. */
 #define TLS_OPENSSL_HELPERS(X)                                        \
@@ -156,7 +156,7 @@ int tls_openssl_do_handshake(TLS_OPENSSL_API);
 int tls_openssl_connect(TLS_OPENSSL_API);
 int tls_openssl_accept(TLS_OPENSSL_API);
 int tls_openssl_clear(TLS_OPENSSL_API);
-void tls_openssl_free(TLS_OPENSSL_API);
+void tls_openssl_release(TLS_OPENSSL_API);
 
 #define TLS_GNUTLS_API const struct tls_gnutls *api, void *session
 ssize_t tls_gnutls_recv(TLS_GNUTLS_API, void *data, size_t size);
