@@ -123,18 +123,23 @@ static void run_park(struct http2_side *s)
     s->parked_have[place] = s->run_have;
 }
 
-static void run_resume(struct http2_side *s, uint32_t stream)
+/* A run of another stream begins. Its own place is free before one is wanted. */
+static void run_switch(struct http2_side *s, uint32_t stream)
 {
     unsigned place = parked(s, stream);
+    uint32_t left = 0;
+    uint8_t have = stream <= s->unknown ? GRPC_NONE : 0;
 
-    s->run = stream;
-    s->run_left = 0;
-    s->run_have = stream <= s->unknown ? GRPC_NONE : 0;
     if (place < HTTP2_PARKED) {
-        s->run_left = s->parked_left[place];
-        s->run_have = s->parked_have[place];
+        left = s->parked_left[place];
+        have = s->parked_have[place];
         s->parked_stream[place] = 0;
     }
+    run_park(s);
+    s->run = stream;
+    s->run_left = left;
+    s->run_have = have;
+    s->messages = 0;
 }
 
 /* One byte of a message's prefix. */
@@ -313,9 +318,7 @@ static void frame_begin(struct http2_side *s, enum frame_side side, struct frame
     if (s->type == TYPE_DATA && s->left && s->stream != s->run) {
         if (s->body)
             run_tell(s, out);
-        run_park(s);
-        run_resume(s, s->stream);
-        s->messages = 0;
+        run_switch(s, s->stream);
     }
     payload_begin(s);
     if (s->flags & FLAG_PADDED &&

@@ -126,7 +126,9 @@ void env_trace_start(void)
     const char *started = slot ? *slot + name_length[VARIABLE_TRACEPARENT] : NULL;
     if (started) {
         kept.has_started = true;
-        strncpy(kept.started, started, sizeof(kept.started) - 1);
+        size_t n = strnlen(started, sizeof(kept.started) - 1);
+        memcpy(kept.started, started, n);
+        kept.started[n] = '\0';
     }
     keep_state(started);
     if (!(hook_region->watch & WATCH_PROCESS_SPAN))

@@ -105,6 +105,16 @@ bool env_trace_meet(struct env_trace *trace, struct peek *peek, const char *e, s
 unsigned env_trace_plan(struct env_trace *trace, char *const *given, size_t count, bool same,
                         bool unseen);
 
+/* ------------------------------------------------------------------ env_lend.c */
+
+/* Around a call that hands `environ` on to a child. */
+struct env_loan {
+    struct env_plan *plan; /* NULL: nothing was lent */
+    char **room, **was;
+};
+void env_lend(struct env_loan *loan);
+void env_return(struct env_loan *loan);
+
 /* The value of PATH in the program's environment, or NULL. */
 const char *env_path(void);
 
