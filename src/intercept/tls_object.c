@@ -28,7 +28,7 @@ struct search {
     const ElfW(Dyn) * needs; /* the caller's dynamic section, for what it needs */
     const char *strings;
     struct elf_object best;
-    int weight; /* of the best: 3 file, 2 needed, 1 any, 0 none */
+    int weight; /* of the best: 4 the caller itself, 3 file, 2 needed, 1 any, 0 none */
 };
 
 struct lookup_caller {
@@ -75,7 +75,9 @@ static int look_for_library(struct dl_phdr_info *info, size_t size, void *contex
     if (!object_of(info, &o) || o.dynamic == _DYNAMIC || !elf_find(&o, s->name, s->hash))
         return 0;
     int weight = 1;
-    if (s->file && o.soname && elf_same(o.soname, s->file))
+    if (o.dynamic == s->needs)
+        weight = 4; /* its own calls of what it has mean that */
+    else if (s->file && o.soname && elf_same(o.soname, s->file))
         weight = 3;
     else if (needs(s, o.soname))
         weight = 2;
@@ -83,7 +85,7 @@ static int look_for_library(struct dl_phdr_info *info, size_t size, void *contex
         s->weight = weight;
         s->best = o;
     }
-    return weight == 3;
+    return weight == 4;
 }
 
 /* The file that version `index` of an import comes from. */
@@ -129,8 +131,8 @@ static const char *file_of_import(const struct elf_object *o, const char *name)
     return NULL;
 }
 
-/* The object whose `name` is meant by `by` (NULL: by nobody in particular). */
-static bool library_of(const struct elf_object *by, const char *name, struct elf_object *library)
+/* The object whose `name` is meant by `by` (NULL: by nobody in particular). Its weight, 0: none. */
+static int library_of(const struct elf_object *by, const char *name, struct elf_object *library)
 {
     struct search s = {.name = name, .hash = elf_gnu_hash(name)};
     if (by) {
@@ -140,7 +142,7 @@ static bool library_of(const struct elf_object *by, const char *name, struct elf
     }
     dl_iterate_phdr(look_for_library, &s);
     *library = s.best;
-    return s.weight > 0;
+    return s.weight;
 }
 
 static void *in_object(void *context, const char *name)
@@ -151,7 +153,7 @@ static void *in_object(void *context, const char *name)
     if (s)
         return elf_address(o, s);
     /* of a family of libraries the other one: ERR_peek_error is libcrypto's */
-    if (!file_of_import(o, name) || !library_of(o, name, &other))
+    if (library_of(o, name, &other) < 2)
         return NULL;
     s = elf_find(&other, name, elf_gnu_hash(name));
     return s ? elf_address(&other, s) : NULL;
@@ -178,13 +180,22 @@ static bool fill_gnutls(void *api, tls_look_up *look_up, void *context)
     return tls_gnutls_fill(api, look_up, context);
 }
 
+static bool fill_nss(void *api, tls_look_up *look_up, void *context)
+{
+    return tls_nss_fill(api, look_up, context);
+}
+
 static struct tls_openssl openssl_tables[TABLES];
 static struct tls_gnutls gnutls_tables[TABLES];
-static struct caller openssl_callers[CALLERS], gnutls_callers[CALLERS];
+static struct tls_nss nss_tables[TABLES];
+static struct caller openssl_callers[CALLERS], gnutls_callers[CALLERS], nss_callers[CALLERS];
+static const struct tls_nss *nss_itself;
 static struct family openssl = {(char *)openssl_tables, sizeof(openssl_tables[0]), fill_openssl,
                                 openssl_callers, 0};
 static struct family gnutls = {(char *)gnutls_tables, sizeof(gnutls_tables[0]), fill_gnutls,
                                gnutls_callers, 0};
+
+static struct family nss = {(char *)nss_tables, sizeof(nss_tables[0]), fill_nss, nss_callers, 0};
 
 /* The table that is as this one; a library that was there before keeps its own. */
 static const void *keep(struct family *f, const void *made)
@@ -206,6 +217,7 @@ find_out(struct family *f, struct caller *place, const void *from, const char *n
     union {
         struct tls_openssl openssl;
         struct tls_gnutls gnutls;
+        struct tls_nss nss;
     } made;
     struct lookup_caller caller = {.address = (uintptr_t)from};
     struct elf_object library;
@@ -251,12 +263,45 @@ struct tls_found tls_gnutls_of(const void *from, const char *name)
     return found_by(&gnutls, from, name);
 }
 
-void tls_objects_changed(void)
+struct tls_found tls_nss_of(const void *from, const char *name)
+{
+    return found_by(&nss, from, name);
+}
+
+const struct tls_nss *tls_nss_loaded(void)
+{
+    const struct tls_nss *api = __atomic_load_n(&nss_itself, __ATOMIC_ACQUIRE);
+    struct elf_object library;
+    if (likely(api))
+        return api;
+    struct tls_nss made;
+    int error = errno;
+    __builtin_memset(&made, 0, sizeof(made));
+    if (library_of(NULL, "SSL_ForceHandshake", &library) &&
+        tls_nss_fill(&made, in_object, &library)) {
+        api = keep(&nss, &made);
+        __atomic_store_n(&nss_itself, api, __ATOMIC_RELEASE);
+    }
+    errno = error;
+    return api;
+}
+
+static void forget(struct caller *callers)
 {
     for (unsigned i = 0; i < CALLERS; i++) {
-        if (__atomic_load_n(&openssl_callers[i].address, __ATOMIC_RELAXED))
-            __atomic_store_n(&openssl_callers[i].address, 0, __ATOMIC_RELAXED);
-        if (__atomic_load_n(&gnutls_callers[i].address, __ATOMIC_RELAXED))
-            __atomic_store_n(&gnutls_callers[i].address, 0, __ATOMIC_RELAXED);
+        if (__atomic_load_n(&callers[i].address, __ATOMIC_RELAXED))
+            __atomic_store_n(&callers[i].address, 0, __ATOMIC_RELAXED);
+    }
+}
+
+void tls_objects_changed(void)
+{
+    if (__atomic_load_n(&openssl.used, __ATOMIC_RELAXED))
+        forget(openssl_callers);
+    if (__atomic_load_n(&gnutls.used, __ATOMIC_RELAXED))
+        forget(gnutls_callers);
+    if (__atomic_load_n(&nss.used, __ATOMIC_RELAXED)) {
+        forget(nss_callers);
+        __atomic_store_n(&nss_itself, NULL, __ATOMIC_RELAXED);
     }
 }

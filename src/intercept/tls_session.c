@@ -181,6 +181,7 @@ bool tls_begin(struct tls_call *call, int direction)
         return false;
     call->moved.lane = lane;
     call->moved.direction = direction;
+    call->moved.fd = -1;
     call->unfinished = false;
     return true;
 }

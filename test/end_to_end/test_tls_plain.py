@@ -133,6 +133,30 @@ def test_git_by_gnutls(certificate, port, tmp_path):
     assert_lossless(got.recording)
 
 
+# libcurl with NSS, called from Python: NSPR's PR_Send and PR_Recv.
+NSS = """
+import ctypes, sys
+curl = ctypes.CDLL("libcurl-nss.so.4")
+curl.curl_easy_init.restype = ctypes.c_void_p
+easy = ctypes.c_void_p(curl.curl_easy_init())
+for option, value in ((10002, sys.argv[1].encode()), (64, ctypes.c_long(0)), (81, ctypes.c_long(0))):
+    curl.curl_easy_setopt(easy, option, value)
+print(curl.curl_easy_perform(easy), curl.curl_easy_perform(easy))
+curl.curl_easy_cleanup(easy)
+"""
+
+
+def test_nss(port, tmp_path):
+    url = f"https://localhost:{port}/nss"
+    without = bare([PYTHON, "-c", NSS, url])
+    got = observe([PYTHON, "-c", NSS, url], tmp_path)
+    assert (got.status, got.stdout, got.stderr) == (without.status, without.stdout, without.stderr)
+    assert got.stdout.endswith(b"0 0\n")
+    assert client_urls(got.recording) == [url, url]
+    assert len(handshakes(got.recording)) == 1
+    assert_lossless(got.recording)
+
+
 def test_both_ends_on_memory_buffers(certificate, tmp_path):
     got = observe([PYTHON, "-c", BOTH, *certificate], tmp_path)
     assert got.status == 0, got.stderr
