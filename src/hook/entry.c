@@ -56,20 +56,20 @@ struct mapping {
 
 /* Reads the list of mappings, a character at a time. */
 struct list {
-    long fd, have, at;
-    char text[2048];
+    long fd, have, at; /* have 0: at its end */
+    char text[PAGE];
 };
 
 static struct list list; /* under `patching` */
 
 static int next_character(void)
 {
-    if (list.at == list.have) {
+    if (list.at == list.have && list.have > 0) {
         list.have = sys(read, list.fd, list.text, sizeof(list.text));
         list.at = 0;
-        if (list.have <= 0)
-            return -1;
     }
+    if (list.have <= 0)
+        return -1;
     return list.text[list.at++];
 }
 
@@ -121,7 +121,7 @@ static bool find_place(uintptr_t function, struct place *place)
     struct mapping m, run = {0, 0, 0, false};
     struct place p = {0, 0, 0, false, 0, 0};
     list.fd = sys(openat, AT_FDCWD, "/proc/self/maps", O_RDONLY | O_CLOEXEC);
-    list.have = list.at = 0;
+    list.have = list.at = 1; /* as if one had been read to its end */
     if (list.fd < 0)
         return false;
     while (next_mapping(&m)) {
@@ -150,7 +150,7 @@ static bool is_near(uintptr_t page, uintptr_t function)
     return (page > function ? page - function : function - page) < REACH;
 }
 
-static long make_arena(unsigned n, const struct place *place)
+static bool make_arena(unsigned n, const struct place *place)
 {
     const uintptr_t tries[2] = {place->below, place->above};
     for (unsigned i = 0; i < 2; i++) {
@@ -160,20 +160,24 @@ static long make_arena(unsigned n, const struct place *place)
                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
         if (got == (long)tries[i]) {
             arenas[n].page = tries[i];
-            return 0;
+            return true;
         }
         if (got > 0) /* a kernel that does not know MAP_FIXED_NOREPLACE */
             sys(munmap, got, PAGE);
     }
-    return -ENOSPC;
+    return false;
 }
 
 /* An arena with a slot that is near the function. */
-static int find_arena(uintptr_t function, const struct place *place)
+static int find_arena(uintptr_t function, struct place *place)
 {
     for (unsigned n = 0; n < ARENAS; n++) {
-        if (!arenas[n].page)
-            return make_arena(n, place) == 0 ? (int)n : -1;
+        if (!arenas[n].page) {
+            /* what was found for a function before may be taken by now */
+            if (make_arena(n, place) || (find_place(function, place) && make_arena(n, place)))
+                return (int)n;
+            return -1;
+        }
         if (arenas[n].used < PAGE / SLOT && is_near(arenas[n].page, function))
             return (int)n;
     }
@@ -307,6 +311,14 @@ static bool is_there(const struct hook *hook)
     return true;
 }
 
+/* A thread's shadow stack pointer; where there is none the instruction does nothing. */
+static bool has_shadow_stack(void)
+{
+    uint64_t pointer = 0;
+    __asm__ volatile("rdsspq %0" : "+r"(pointer));
+    return pointer != 0;
+}
+
 static const char *check_place(const struct place *place, uintptr_t function, size_t size)
 {
     if (size > place->high - function)
@@ -323,8 +335,7 @@ static int refuse(int error, const char *text, const char **reason)
 }
 
 static int put_hook(struct hook *hook, uint8_t *code, const struct entry_plan *plan,
-                    const struct place *place, void *replacement, void **original,
-                    const char **reason)
+                    struct place *place, void *replacement, void **original, const char **reason)
 {
     int n = find_arena((uintptr_t)code, place);
     if (n < 0)
@@ -353,16 +364,17 @@ static int put_hook(struct hook *hook, uint8_t *code, const struct entry_plan *p
     return 0;
 }
 
-static int hook_held(void *function, size_t size, void *replacement, unsigned flags,
-                     void **original, const char **reason)
+/* `place`: as it was found for the request before, or empty. */
+static int hook_held(const struct entry_request *r, unsigned flags, struct place *place,
+                     const char **reason)
 {
-    struct hook *hook = find_hook(function);
-    struct place place;
+    struct hook *hook = find_hook(r->function);
     struct entry_plan plan;
-    uint8_t *code = function;
-    if (!find_place((uintptr_t)code, &place))
+    uint8_t *code = r->function;
+    bool known = (uintptr_t)code >= place->low && (uintptr_t)code < place->high;
+    if (!known && !find_place((uintptr_t)code, place))
         return refuse(EACCES, "its mapping is not known", reason);
-    const char *why = check_place(&place, (uintptr_t)code, size);
+    const char *why = check_place(place, (uintptr_t)code, r->size);
     if (!why && hook && is_there(hook))
         return refuse(EALREADY, "it is hooked already", reason);
     if (!hook)
@@ -370,8 +382,10 @@ static int hook_held(void *function, size_t size, void *replacement, unsigned fl
     if (!hook)
         return refuse(ENOSPC, "too many are hooked", reason);
     if (!why)
-        why = entry_plan(code, size, (int64_t)(place.low - (uintptr_t)code),
-                         (int64_t)(place.high - (uintptr_t)code), &plan);
+        why = entry_plan(code, r->size, (int64_t)(place->low - (uintptr_t)code),
+                         (int64_t)(place->high - (uintptr_t)code), &plan);
+    if (!why && plan.calls && has_shadow_stack())
+        why = "it begins with a call, and there is a shadow stack";
     if (why)
         return refuse(ENOTSUP, why, reason);
     if (!(flags & ENTRY_QUIET)) {
@@ -380,19 +394,29 @@ static int hook_held(void *function, size_t size, void *replacement, unsigned fl
         if (!is_one_store((uintptr_t)code + plan.at))
             return refuse(EBUSY, "its first instruction cannot be replaced at once", reason);
     }
-    return put_hook(hook, code, &plan, &place, replacement, original, reason);
+    return put_hook(hook, code, &plan, place, r->replacement, r->original, reason);
 }
 
-int entry_hook(void *function, size_t size, void *replacement, unsigned flags, void **original,
-               const char **reason)
+unsigned entry_hook_all(struct entry_request *requests, unsigned count, unsigned flags)
 {
-    if (!function || !size)
-        return refuse(ENOTSUP, function ? "its size is not known" : "there is none", reason);
-    if (__atomic_exchange_n(&patching, 1, __ATOMIC_ACQUIRE))
-        return refuse(EBUSY, "another thread is changing code", reason);
-    int result = hook_held(function, size, replacement, flags, original, reason);
-    __atomic_store_n(&patching, 0, __ATOMIC_RELEASE);
-    return result;
+    struct place place = {0, 0, 0, false, 0, 0};
+    unsigned hooked = 0;
+    bool mine = !__atomic_exchange_n(&patching, 1, __ATOMIC_ACQUIRE);
+    for (unsigned i = 0; i < count; i++) {
+        struct entry_request *r = &requests[i];
+        r->reason = NULL;
+        if (!mine)
+            r->result = refuse(EBUSY, "another thread is changing code", &r->reason);
+        else if (!r->function || !r->size)
+            r->result = refuse(ENOTSUP, r->function ? "its size is not known" : "it was not found",
+                               &r->reason);
+        else
+            r->result = hook_held(r, flags, &place, &r->reason);
+        hooked += r->result == 0;
+    }
+    if (mine)
+        __atomic_store_n(&patching, 0, __ATOMIC_RELEASE);
+    return hooked;
 }
 
 static int unhook_held(struct hook *hook, unsigned flags, const char **reason)
@@ -423,12 +447,14 @@ int entry_unhook(void *function, unsigned flags, const char **reason)
 
 #else
 
-int entry_hook(void *function, size_t size, void *replacement, unsigned flags, void **original,
-               const char **reason)
+unsigned entry_hook_all(struct entry_request *requests, unsigned count, unsigned flags)
 {
-    (void)function, (void)size, (void)replacement, (void)flags, (void)original;
-    *reason = "not on this machine";
-    return -ENOTSUP;
+    (void)flags;
+    for (unsigned i = 0; i < count; i++) {
+        requests[i].reason = "not on this machine";
+        requests[i].result = -ENOTSUP;
+    }
+    return 0;
 }
 
 int entry_unhook(void *function, unsigned flags, const char **reason)
@@ -439,3 +465,13 @@ int entry_unhook(void *function, unsigned flags, const char **reason)
 }
 
 #endif
+
+int entry_hook(void *function, size_t size, void *replacement, unsigned flags, void **original,
+               const char **reason)
+{
+    struct entry_request r = {function, size, replacement, original, 0, NULL};
+    entry_hook_all(&r, 1, flags);
+    if (r.reason)
+        *reason = r.reason;
+    return r.result;
+}

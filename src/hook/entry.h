@@ -34,6 +34,18 @@ enum { ENTRY_QUIET = 1 };
 int entry_hook(void *function, size_t size, void *replacement, unsigned flags, void **original,
                const char **reason);
 
+/* The same for several, which is cheaper: what is mapped is read once for each object. */
+struct entry_request {
+    void *function; /* NULL: it was not found, and that is the reason given */
+    size_t size;
+    void *replacement, **original;
+    int result;         /* out: as entry_hook returns it */
+    const char *reason; /* out: NULL when it is hooked */
+};
+
+/* Returns how many were hooked; each by itself is or is not. */
+unsigned entry_hook_all(struct entry_request *requests, unsigned count, unsigned flags);
+
 /* Puts the function's bytes back. -ENOENT: it is not hooked, or no longer as the hook left it. */
 int entry_unhook(void *function, unsigned flags, const char **reason);
 

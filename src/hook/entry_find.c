@@ -117,27 +117,44 @@ static bool read_table(const uint8_t *file, size_t length, struct symbol_table *
     return false;
 }
 
+enum { AT_ONCE = 32 }; /* names that one pass over the table looks for */
+
+struct match {
+    const ElfW(Sym) * best;
+    bool many;
+};
+
 /* Of two definitions the global one counts; of two local ones none: nobody knows which is meant. */
-static void search(const struct executable *e, const struct symbol_table *t,
-                   struct entry_symbol *symbol)
+static void meet(struct match *m, const ElfW(Sym) * s)
 {
-    const ElfW(Sym) *best = NULL;
-    bool many = false;
+    bool global = ELF64_ST_BIND(s->st_info) != STB_LOCAL;
+    if (m->best && ELF64_ST_BIND(m->best->st_info) != STB_LOCAL)
+        return;
+    m->many = m->best && !global && (m->many || m->best->st_value != s->st_value);
+    m->best = s;
+}
+
+/* Looks for at most AT_ONCE names; those that have an address already are left. */
+static void search(const struct executable *e, const struct symbol_table *t,
+                   struct entry_symbol *symbols, unsigned count)
+{
+    struct match matches[AT_ONCE] = {{NULL, false}};
     for (size_t i = 0; i < t->count; i++) {
         const ElfW(Sym) *s = &t->symbols[i];
-        if (s->st_name >= t->names_size || ELF64_ST_TYPE(s->st_info) != STT_FUNC ||
-            !elf_same(t->names + s->st_name, symbol->name) || !is_function(e, s))
+        if (ELF64_ST_TYPE(s->st_info) != STT_FUNC || s->st_name >= t->names_size)
             continue;
-        bool global = ELF64_ST_BIND(s->st_info) != STB_LOCAL;
-        if (best && ELF64_ST_BIND(best->st_info) != STB_LOCAL)
-            break;
-        many = best && !global && (many || best->st_value != s->st_value);
-        best = s;
+        for (unsigned n = 0; n < count; n++) {
+            if (!symbols[n].address && elf_same(t->names + s->st_name, symbols[n].name) &&
+                is_function(e, s))
+                meet(&matches[n], s);
+        }
     }
-    if (!best || many)
-        return;
-    symbol->address = (void *)(e->base + best->st_value);
-    symbol->size = best->st_size;
+    for (unsigned n = 0; n < count; n++) {
+        if (!matches[n].best || matches[n].many)
+            continue;
+        symbols[n].address = (void *)(e->base + matches[n].best->st_value);
+        symbols[n].size = matches[n].best->st_size;
+    }
 }
 
 static unsigned find_in_file(const struct executable *e, struct entry_symbol *symbols,
@@ -160,11 +177,10 @@ static unsigned find_in_file(const struct executable *e, struct entry_symbol *sy
         return 0;
     if (is_same_file(e, (const uint8_t *)file, length) &&
         read_table((const uint8_t *)file, length, &table)) {
-        for (unsigned i = 0; i < count; i++) {
-            if (!symbols[i].address)
-                search(e, &table, &symbols[i]);
+        for (unsigned i = 0; i < count; i += AT_ONCE)
+            search(e, &table, symbols + i, count - i < AT_ONCE ? count - i : AT_ONCE);
+        for (unsigned i = 0; i < count; i++)
             found += symbols[i].address != NULL;
-        }
     }
     sys(munmap, file, length);
     return found;

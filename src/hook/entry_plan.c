@@ -21,8 +21,9 @@ static const char *take_first(const uint8_t *code, size_t size, struct entry_pla
             return "it ends before there is room for a jump";
         if (!x86_decode(code + at, size - at, &i))
             return at >= size ? "it is too short" : "its first instructions are not known";
-        if (i.kind == X86_CALL || i.kind == X86_CALL_INDIRECT)
-            return "it begins with a call";
+        if (plan->calls || (i.kind == X86_CALL_INDIRECT && !i.rip_at))
+            return "it begins with an indirect call";
+        plan->calls = i.kind == X86_CALL || i.kind == X86_CALL_INDIRECT;
         if (i.kind == X86_LOOP || i.kind == X86_FAR)
             return "it begins with an instruction that cannot be moved";
         if (i.legacy && !i.map && code[at + i.opcode_at] == 0xcc)
@@ -159,12 +160,35 @@ static void put_branch(struct mover *m, const uint8_t *opcode, size_t count, uin
     put_target(m, m->out + m->used - 4, target, m->to + m->used);
 }
 
+/* As a call does: so that the callee returns into the function itself, and not to us. */
+static void put_return_address(struct mover *m, uint64_t address)
+{
+    uint8_t push[] = {0x68, 0, 0, 0, 0};                   /* push $low */
+    uint8_t high[] = {0xc7, 0x44, 0x24, 0x04, 0, 0, 0, 0}; /* movl $high, 4(%rsp) */
+    put_distance(push + 1, (int64_t)address);
+    put_distance(high + 4, (int64_t)(address >> 32));
+    put_bytes(m, push, sizeof(push));
+    put_bytes(m, high, sizeof(high));
+}
+
+static void move_call(struct mover *m, uint64_t next, const struct x86_instruction *i)
+{
+    static const uint8_t direct = 0xe9, indirect[] = {0xff, 0x25};
+    put_return_address(m, next);
+    if (i->kind == X86_CALL)
+        put_branch(m, &direct, 1, next + (uint64_t)(int64_t)i->relative);
+    else
+        put_branch(m, indirect, 2, next + (uint64_t)(int64_t)i->displacement);
+}
+
 static void move_one(struct mover *m, const uint8_t *code, uint64_t from,
                      const struct x86_instruction *i)
 {
     static const uint8_t jump = 0xe9;
     uint64_t next = from + i->length;
-    if (i->kind == X86_JUMP) {
+    if (i->kind == X86_CALL || i->kind == X86_CALL_INDIRECT) {
+        move_call(m, next, i);
+    } else if (i->kind == X86_JUMP) {
         put_branch(m, &jump, 1, next + (uint64_t)(int64_t)i->relative);
     } else if (i->kind == X86_BRANCH) {
         const uint8_t branch[2] = {0x0f, (uint8_t)(0x80 | (code[i->opcode_at] & 15))};
@@ -190,7 +214,7 @@ size_t entry_move(const struct entry_plan *plan, const uint8_t *code, uint64_t f
             return 0;
         move_one(&m, code + at, from + at, &i);
     }
-    if (!ends(i.kind))
+    if (!ends(i.kind) && !plan->calls)
         put_branch(&m, &jump, 1, from + end);
     return m.fits ? m.used : 0;
 }

@@ -6,6 +6,7 @@
 #ifndef SCOPE_HOOK_ENTRY_PLAN_H
 #define SCOPE_HOOK_ENTRY_PLAN_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -19,6 +20,12 @@ struct entry_plan {
     uint8_t at;           /* where the jump goes: 0, or 4 behind an endbr64 */
     uint8_t length;       /* bytes of the instructions that it overwrites, whole */
     uint8_t instructions; /* how many these are */
+    /*
+     * The last of them is a call: moved, it leaves a return address of its own on the stack, the
+     * one of the function's code, for unwinders; so it must not be done where there is a shadow
+     * stack.
+     */
+    bool calls;
 };
 
 /*

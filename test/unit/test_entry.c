@@ -43,6 +43,17 @@ int entry_called(int x)
     return x + 7;
 }
 
+static const void *return_address;
+int entry_asks(int x);
+int (*entry_asks_pointer)(int) = entry_asks;
+
+/* As profilers do, and unwinders: who calls? */
+__attribute__((noinline)) int entry_asks(int x)
+{
+    return_address = __builtin_return_address(0);
+    return x + 7;
+}
+
 /* -------- those that can be moved; each gives 3 for 1 */
 
 FUNCTION(f_frame, "push %rbp\nmov %rsp,%rbp\nsub $16,%rsp\nmov %edi,-4(%rbp)\nmov -4(%rbp),%eax\n"
@@ -70,11 +81,15 @@ FUNCTION(f_table, "push %rbx\npush %r12\nsub $8,%rsp\nlea 1f(%rip),%rbx\ntest %e
 FUNCTION(f_one, "mov $2,%eax\nadd %edi,%eax\nret");
 FUNCTION_AT(".balign 16\n.skip 13,0x90\n", f_astride, "mov $2,%eax\nadd %edi,%eax\nret");
 
+FUNCTION(f_call, "sub $8,%rsp\ncall entry_asks\nsub $5,%eax\nadd $8,%rsp\nret");
+FUNCTION(f_call_first, "call entry_asks\nsub $5,%eax\nret");
+FUNCTION(f_profiled, "push %rbp\nmov %rsp,%rbp\ncall entry_asks\nsub $5,%eax\npop %rbp\nret");
+FUNCTION(f_fentry, "endbr64\ncall *entry_asks_pointer(%rip)\nsub $5,%eax\nret");
+
 /* -------- and those that cannot */
 
-FUNCTION(r_call, "call entry_called\nret");
-FUNCTION(r_profiled, "push %rbp\nmov %rsp,%rbp\ncall entry_called\npop %rbp\nret");
-FUNCTION(r_fentry, "endbr64\ncall *entry_pointer(%rip)\nret");
+FUNCTION(r_call, "call *(%rdi)\nmov $2,%eax\nret");
+FUNCTION(r_call_early, "call *%rax\ncall entry_called\nret");
 FUNCTION(r_short, "xor %eax,%eax\nret");
 FUNCTION(r_short_endbr, "endbr64\nlea 1(%rdi),%eax\nret");
 FUNCTION(r_ends, "xor %eax,%eax\nret\n.skip 8,0x90");
@@ -177,6 +192,29 @@ static void test_moved(void **state)
     BACK(f_astride, 1);
 }
 
+/* A call that was moved still comes from the function itself, for whoever looks at the stack. */
+static void test_moved_calls(void **state)
+{
+    (void)state;
+    int (*const functions[])(int) = {f_call, f_call_first, f_profiled, f_fentry};
+    const size_t sizes[] = {SIZE(f_call), SIZE(f_call_first), SIZE(f_profiled), SIZE(f_fentry)};
+    for (unsigned i = 0; i < 4; i++) {
+        const char *reason = "";
+        int (*volatile call)(int) = functions[i];
+        call(1);
+        const void *before = return_address;
+        if (entry_hook((void *)functions[i], sizes[i], (void *)replacement, ENTRY_QUIET,
+                       (void **)&original, &reason) != 0)
+            fail_msg("%u: %s", i, reason);
+        return_address = NULL;
+        assert_int_equal(call(1), 103);
+        assert_ptr_equal(return_address, before);
+        assert_int_equal(entry_unhook((void *)functions[i], ENTRY_QUIET, &reason), 0);
+    }
+    BACK(f_call, 1);
+    BACK(f_fentry, 1);
+}
+
 /* What branches moved instructions take is as before, on both ways. */
 static void test_moved_branches(void **state)
 {
@@ -222,9 +260,8 @@ static void refused(const char *name, int (*function)(int), size_t size, const c
 static void test_refused(void **state)
 {
     (void)state;
-    REFUSED(r_call, "begins with a call");
-    REFUSED(r_profiled, "begins with a call");
-    REFUSED(r_fentry, "begins with a call");
+    REFUSED(r_call, "indirect call");
+    REFUSED(r_call_early, "indirect call");
     REFUSED(r_short, "too short");
     REFUSED(r_short_endbr, "too short");
     REFUSED(r_ends, "ends before");
@@ -386,7 +423,7 @@ static void test_not_allowed(void **state)
 
 /* -------------------------------------------------- compiled functions, found by name */
 
-#define APART __attribute__((noinline, noclone, used))
+#define APART __attribute__((noinline, used))
 
 static APART double entry_mixed(double a, int b, const char *c, long d, float e)
 {
@@ -479,10 +516,11 @@ int main(int argc, char **argv)
         return (int)entry_find(s, 2);
     }
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_moved),    cmocka_unit_test(test_moved_branches),
-        cmocka_unit_test(test_refused),  cmocka_unit_test(test_many),
-        cmocka_unit_test(test_threads),  cmocka_unit_test(test_not_allowed),
-        cmocka_unit_test(test_compiled), cmocka_unit_test(test_stripped),
+        cmocka_unit_test(test_moved),       cmocka_unit_test(test_moved_branches),
+        cmocka_unit_test(test_moved_calls), cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_many),        cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_not_allowed), cmocka_unit_test(test_compiled),
+        cmocka_unit_test(test_stripped),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
