@@ -93,7 +93,7 @@ FUNCTION(r_call_early, "call *%rax\ncall entry_called\nret");
 FUNCTION(r_short, "xor %eax,%eax\nret");
 FUNCTION(r_short_endbr, "endbr64\nlea 1(%rdi),%eax\nret");
 FUNCTION(r_ends, "xor %eax,%eax\nret\n.skip 8,0x90");
-FUNCTION(r_jumps, "jmp 1f\nnop\nnop\nnop\n1: xor %eax,%eax\nret");
+FUNCTION(r_jumps, ".byte 0xeb,3\nnop\nnop\nnop\n1: xor %eax,%eax\nret");
 FUNCTION(r_loops, "1: add $1,%eax\ndec %edi\njne 1b\nret");
 FUNCTION(r_loops_endbr, "endbr64\n1: add $1,%eax\ndec %edi\njne 1b\nret");
 FUNCTION(r_inside, "xor %eax,%eax\n1: add %edi,%eax\ndec %edi\njne 1b\nret");
@@ -114,8 +114,8 @@ static int (*original)(int);
 
 static int replacement(int x)
 {
-    calls++;
-    return original(x) + 100;
+    __atomic_fetch_add(&calls, 1, __ATOMIC_RELAXED);
+    return __atomic_load_n(&original, __ATOMIC_ACQUIRE)(x) + 100;
 }
 
 /* The protection of the page, as the kernel says it; and no page may be written and run. */
