@@ -30,6 +30,9 @@ struct hook {
     uint8_t *at; /* where the jump is; NULL: free */
     void *function;
     uint8_t was[ENTRY_JUMP], is[ENTRY_JUMP];
+    struct entry_request *request; /* waits for its slot to be in place; NULL: does not wait */
+    uintptr_t slot;
+    int protection; /* of the code, while it waits */
 };
 
 static struct hook hooks[HOOKS];
@@ -46,6 +49,13 @@ struct place {
     int protection;
     bool is_private;
     uintptr_t below, above; /* where there is room for a page on either side; 0: nowhere near */
+};
+
+/* What the requests of one call share. */
+struct batch {
+    struct place place; /* as it was found for the request before, or empty */
+    uint8_t *page;      /* what the arena's page will be, still to be written; NULL: none begun */
+    unsigned arena;
 };
 
 struct mapping {
@@ -194,38 +204,60 @@ static void put_relay(uint8_t *out, uintptr_t replacement)
         out[sizeof(jump) + i] = (uint8_t)(replacement >> (8 * i));
 }
 
-/*
- * Adds a slot to an arena. Threads may be running what is in it already, so the page is made anew
- * beside it, sealed, and moved over the former in one step: at no time can it be written and run.
- */
-static const char *fill_slot(unsigned n, const struct entry_plan *plan, const uint8_t *code,
-                             uintptr_t replacement)
+static void leave_arena(unsigned n)
 {
-    uintptr_t offset = (uintptr_t)arenas[n].used * SLOT;
-    const char *reason = NULL;
+    if (arenas[n].used)
+        return;
+    sys(munmap, arenas[n].page, PAGE);
+    arenas[n].page = 0;
+}
+
+/*
+ * Begins a page for an arena. Threads may be running what is in it already, so the page is made
+ * anew beside it, sealed, and moved over the former in one step: at no time can it be written and
+ * run.
+ */
+static bool begin_page(struct batch *b, unsigned n)
+{
     long made = sys(mmap, 0, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (made < 0)
-        return "no memory";
-    uint8_t *page = (uint8_t *)made;
-    for (uintptr_t i = 0; i < offset; i++)
-        page[i] = ((const uint8_t *)arenas[n].page)[i];
-    for (uintptr_t i = offset; i < PAGE; i++)
-        page[i] = 0xcc;
-    put_relay(page + offset + RELAY, replacement);
-    if (!entry_move(plan, code, (uintptr_t)code, page + offset, arenas[n].page + offset))
-        reason = "what it refers to is too far away";
-    else if (sys(mprotect, made, PAGE, PROT_READ | PROT_EXEC) != 0)
+    if (made < 0 && made > -PAGE)
+        return false;
+    b->page = (uint8_t *)made;
+    b->arena = n;
+    uintptr_t old = (uintptr_t)arenas[n].used * SLOT;
+    for (uintptr_t i = 0; i < PAGE; i++)
+        b->page[i] = i < old ? ((const uint8_t *)arenas[n].page)[i] : 0xcc;
+    return true;
+}
+
+/* Writes the next slot; 0: what the code refers to is too far away. */
+static uintptr_t fill_slot(struct batch *b, const struct entry_plan *plan, const uint8_t *code,
+                           uintptr_t replacement)
+{
+    uintptr_t offset = (uintptr_t)arenas[b->arena].used * SLOT;
+    uintptr_t slot = arenas[b->arena].page + offset;
+    uint8_t moved[ENTRY_MOVED_ROOM];
+    size_t length = entry_move(plan, code, (uintptr_t)code, moved, slot);
+    if (!length)
+        return 0;
+    for (size_t i = 0; i < length; i++)
+        b->page[offset + i] = moved[i];
+    put_relay(b->page + offset + RELAY, replacement);
+    arenas[b->arena].used++;
+    return slot;
+}
+
+static const char *seal_page(struct batch *b)
+{
+    const char *reason = NULL;
+    uintptr_t page = arenas[b->arena].page;
+    if (sys(mprotect, b->page, PAGE, PROT_READ | PROT_EXEC) != 0)
         reason = "memory with code of ours is not allowed";
-    else if (sys(mremap, made, PAGE, PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, arenas[n].page) !=
-             (long)arenas[n].page)
+    else if (sys(mremap, b->page, PAGE, PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, page) != (long)page)
         reason = "no memory near it";
     if (reason)
-        sys(munmap, made, PAGE);
-    if (reason && !arenas[n].used) {
-        sys(munmap, arenas[n].page, PAGE);
-        arenas[n].page = 0;
-    }
-    arenas[n].used += !reason;
+        sys(munmap, b->page, PAGE);
+    b->page = NULL;
     return reason;
 }
 
@@ -339,88 +371,137 @@ static int refuse(int error, const char *text, const char **reason)
     return -error;
 }
 
-static int put_hook(struct hook *hook, uint8_t *code, const struct entry_plan *plan,
-                    struct place *place, void *replacement, void **original, const char **reason)
+/* Puts the jump of a hook in, whose slot is ready. */
+static void finish_hook(struct hook *hook, const char *why)
 {
-    int n = find_arena((uintptr_t)code, place);
-    if (n < 0)
-        return refuse(ENOSPC, "no room near it", reason);
-    uintptr_t slot = arenas[n].page + (uintptr_t)arenas[n].used * SLOT;
-    const char *why = fill_slot((unsigned)n, plan, code, (uintptr_t)replacement);
-    if (why)
-        return refuse(EACCES, why, reason);
-    hook->at = code + plan->at;
-    int64_t distance = (int64_t)(slot + RELAY - (uintptr_t)hook->at - ENTRY_JUMP);
-    hook->is[0] = 0xe9;
-    for (unsigned i = 0; i < ENTRY_JUMP; i++) {
-        hook->was[i] = hook->at[i];
-        if (i)
-            hook->is[i] = (uint8_t)((uint64_t)distance >> (8 * (i - 1)));
+    struct entry_request *r = hook->request;
+    hook->request = NULL;
+    if (!why) {
+        void *before = *r->original;
+        __atomic_store_n(r->original, (void *)hook->slot, __ATOMIC_SEQ_CST);
+        why = write_code(hook->at, hook->is, hook->protection);
+        if (why)
+            *r->original = before;
     }
-    void *before = *original;
-    __atomic_store_n(original, (void *)slot, __ATOMIC_SEQ_CST);
-    why = write_code(hook->at, hook->is, place->protection);
-    if (why) {
-        *original = before;
-        arenas[n].used--; /* nothing leads there */
-        return refuse(EACCES, why, reason);
+    if (!why)
+        return;
+    hook->function = NULL;
+    r->result = refuse(EACCES, why, &r->reason);
+}
+
+/* Puts the page in place that was begun, and then the jumps to what is in it. */
+static void finish_page(struct batch *b)
+{
+    unsigned waiting = 0;
+    if (!b->page)
+        return;
+    const char *why = seal_page(b);
+    for (unsigned i = 0; i < HOOKS; i++) {
+        if (!hooks[i].request)
+            continue;
+        waiting++;
+        finish_hook(&hooks[i], why);
+    }
+    if (why)
+        arenas[b->arena].used -= waiting;
+    leave_arena(b->arena);
+}
+
+/* Makes the hook wait for its page. */
+static int add_hook(struct batch *b, struct hook *hook, const struct entry_plan *plan,
+                    struct entry_request *r)
+{
+    uint8_t *code = r->function;
+    int n = find_arena((uintptr_t)code, &b->place);
+    if (n < 0)
+        return refuse(ENOSPC, "no room near it", &r->reason);
+    if (b->page && b->arena != (unsigned)n)
+        finish_page(b);
+    if (!b->page && !begin_page(b, (unsigned)n)) {
+        leave_arena((unsigned)n);
+        return refuse(EACCES, "no memory", &r->reason);
+    }
+    hook->slot = fill_slot(b, plan, code, (uintptr_t)r->replacement);
+    if (!hook->slot)
+        return refuse(ENOTSUP, "what it refers to is too far away", &r->reason);
+    hook->at = code + plan->at;
+    int64_t distance = (int64_t)(hook->slot + RELAY - (uintptr_t)hook->at - ENTRY_JUMP);
+    hook->is[0] = 0xe9;
+    hook->was[0] = hook->at[0];
+    for (unsigned i = 1; i < ENTRY_JUMP; i++) {
+        hook->was[i] = hook->at[i];
+        hook->is[i] = (uint8_t)((uint64_t)distance >> (8 * (i - 1)));
     }
     hook->function = code;
+    hook->protection = b->place.protection;
+    hook->request = r;
     return 0;
 }
 
-/* `place`: as it was found for the request before, or empty. */
-static int hook_held(const struct entry_request *r, unsigned flags, struct place *place,
-                     const char **reason)
+/* Where a hook would go, and whether one is there already; the plan, or why there is none. */
+static int plan_hook(struct batch *b, const struct entry_request *r, unsigned flags,
+                     struct entry_plan *plan, const char **reason)
 {
-    struct hook *hook = find_hook(r->function);
-    struct entry_plan plan;
+    const struct hook *old = find_hook(r->function);
+    const struct place *place = &b->place;
     uint8_t *code = r->function;
     bool known = (uintptr_t)code >= place->low && (uintptr_t)code < place->high;
-    if (!known && !find_place((uintptr_t)code, place))
+    if (!known && !find_place((uintptr_t)code, &b->place))
         return refuse(EACCES, "its mapping is not known", reason);
     const char *why = check_place(place, (uintptr_t)code, r->size);
-    if (!why && hook && is_there(hook))
+    bool in_place = old && (uintptr_t)old->at + ENTRY_JUMP <= place->high;
+    if (!why && old && (old->request || (in_place && is_there(old))))
         return refuse(EALREADY, "it is hooked already", reason);
-    if (!hook)
-        hook = find_hook(NULL);
-    if (!hook)
-        return refuse(ENOSPC, "too many are hooked", reason);
     if (!why)
         why = entry_plan(code, r->size, (int64_t)(place->low - (uintptr_t)code),
-                         (int64_t)(place->high - (uintptr_t)code), &plan);
-    if (!why && plan.calls && has_shadow_stack())
+                         (int64_t)(place->high - (uintptr_t)code), plan);
+    if (!why && plan->calls && has_shadow_stack())
         why = "it begins with a call, and there is a shadow stack";
     if (why)
         return refuse(ENOTSUP, why, reason);
-    if (!(flags & ENTRY_QUIET)) {
-        if (plan.instructions > 1)
-            return refuse(EBUSY, "a thread may be between its first instructions", reason);
-        if (!is_one_store((uintptr_t)code + plan.at))
-            return refuse(EBUSY, "its first instruction cannot be replaced at once", reason);
-    }
-    return put_hook(hook, code, &plan, place, r->replacement, r->original, reason);
+    if (flags & ENTRY_QUIET)
+        return 0;
+    if (plan->instructions > 1)
+        return refuse(EBUSY, "a thread may be between its first instructions", reason);
+    if (!is_one_store((uintptr_t)code + plan->at))
+        return refuse(EBUSY, "its first instruction cannot be replaced at once", reason);
+    return 0;
+}
+
+static int hook_held(struct batch *b, struct entry_request *r, unsigned flags)
+{
+    struct entry_plan plan;
+    if (!r->function || !r->size)
+        return refuse(ENOTSUP, r->function ? "its size is not known" : "it was not found",
+                      &r->reason);
+    int result = plan_hook(b, r, flags, &plan, &r->reason);
+    if (result != 0)
+        return result;
+    struct hook *hook = find_hook(r->function); /* of an object that is gone from there */
+    if (!hook)
+        hook = find_hook(NULL);
+    if (!hook)
+        return refuse(ENOSPC, "too many are hooked", &r->reason);
+    return add_hook(b, hook, &plan, r);
 }
 
 unsigned entry_hook_all(struct entry_request *requests, unsigned count, unsigned flags)
 {
-    struct place place = {0, 0, 0, false, 0, 0};
+    struct batch batch = {.page = NULL};
     unsigned hooked = 0;
     bool mine = !__atomic_exchange_n(&patching, 1, __ATOMIC_ACQUIRE);
     for (unsigned i = 0; i < count; i++) {
         struct entry_request *r = &requests[i];
         r->reason = NULL;
-        if (!mine)
-            r->result = refuse(EBUSY, "another thread is changing code", &r->reason);
-        else if (!r->function || !r->size)
-            r->result = refuse(ENOTSUP, r->function ? "its size is not known" : "it was not found",
-                               &r->reason);
-        else
-            r->result = hook_held(r, flags, &place, &r->reason);
-        hooked += r->result == 0;
+        r->result = mine ? hook_held(&batch, r, flags)
+                         : refuse(EBUSY, "another thread is changing code", &r->reason);
     }
-    if (mine)
+    if (mine) {
+        finish_page(&batch);
         __atomic_store_n(&patching, 0, __ATOMIC_RELEASE);
+    }
+    for (unsigned i = 0; i < count; i++)
+        hooked += requests[i].result == 0;
     return hooked;
 }
 
