@@ -104,8 +104,6 @@ static void run_park(struct http2_side *s)
 
     if (!s->run || (!s->run_have && !s->run_left))
         return;
-    if (s->run_have == GRPC_NONE && s->run <= s->unknown)
-        return;
     if (place == HTTP2_PARKED) {
         place = 0;
         for (unsigned i = 1; i < HTTP2_PARKED; i++) {
