@@ -313,6 +313,25 @@ def test_one_that_cannot_be_seen_is_its_parents_child(shell, tmp_path):
     assert trace_variables(outcome.stdout)["TRACEPARENT"] == f"00-{span['trace_id']}-{span['span_id']}-03"
 
 
+@pytest.mark.parametrize("shell", ["/bin/dash", "/bin/bash"])
+def test_what_an_excluded_one_starts_is_its_parents_child(shell, tmp_path):
+    """And once something watched is executed in its place, its span goes on."""
+    outcome = observe([shell, "-c", "nice /bin/true; nice /bin/sh -c 'exit 3'; env sh -c '/bin/echo; exit 4'; :"], tmp_path, ON,
+                      sets={"processes.exclude": "env,nice"})
+    seen, spans = tree(outcome.recording), spans_of(outcome.recording)
+    root, = [pid for pid, (above, _) in seen.items() if above is None]
+    by_code = {code: pid for pid, (_, code) in seen.items() if code}
+    assert collections.Counter((s["name"], *seen[pid]) for pid, s in spans.items()) == collections.Counter([
+        (os.path.basename(shell), None, 0), ("true", root, 0), ("dash", root, 3), ("dash", root, 4),
+        ("echo", by_code[4], 0)])
+    outcome = observe([shell, "-c", "find /etc/hosts -exec /bin/echo {} ';'; :"], tmp_path, ON,
+                      sets={"processes.exclude": "find"})
+    seen, spans = tree(outcome.recording), spans_of(outcome.recording)
+    root, = [pid for pid, (above, _) in seen.items() if above is None]
+    assert collections.Counter((s["name"], *seen[pid]) for pid, s in spans.items()) == collections.Counter([
+        (os.path.basename(shell), None, 0), ("echo", root, 0)])
+
+
 def test_a_span_handed_to_another_process_is_not_taken(tmp_path):
     handed = f"1:1700000000000000000:{PARENT}:0"
     outcome = observe(["/bin/true"], tmp_path, {**ON, "SCOPE_SPAN": handed})
