@@ -70,10 +70,10 @@ static void flow_leave(struct flow *f, unsigned way)
 
 /* ------------------------------------------------------------------ the first bytes */
 
-static void client_hello(struct flow *f, int fd, const uint8_t *bytes)
+static void client_hello(struct flow *f, int fd, int direction, const uint8_t *bytes)
 {
     bytes_copy(f->random, bytes + TLS_RANDOM_AT, sizeof(f->random));
-    __atomic_store_n(&f->has_random, 1, __ATOMIC_RELEASE);
+    __atomic_store_n(&f->has_random, (uint8_t)direction, __ATOMIC_RELEASE);
     uint32_t at = __atomic_fetch_add(&recent_next, 1, __ATOMIC_RELAXED) % RECENT;
     __atomic_store_n(&recent[at], (uint32_t)fd + 1, __ATOMIC_RELEASE);
 }
@@ -108,7 +108,7 @@ static int decide(struct flow_call *call, const uint8_t *bytes, size_t length)
         f->requests = (uint8_t)(http1 == 1 ? direction : other);
     } else if (tls > 0) {
         if (bytes[5] == TLS_CLIENT_HELLO)
-            client_hello(f, call->m->fd, bytes);
+            client_hello(f, call->m->fd, direction, bytes);
         f->state = FLOW_CIPHER;
         fd_change(call->m->fd, f->generation, FD_TLS, FD_FLOW);
     } else if (http1 < 0 || http2 < 0 || tls < 0) {
@@ -254,12 +254,13 @@ void flow_plain(struct region_head *region, const struct flow_bytes *m, const vo
     flow_leave(f, call.way);
 }
 
-int flow_by_random(const uint8_t random[32], fd_entry *entry)
+int flow_by_random(const uint8_t random[32], int direction, fd_entry *entry)
 {
     for (unsigned i = 0; i < RECENT; i++) {
         uint32_t at = __atomic_load_n(&recent[i], __ATOMIC_ACQUIRE);
         struct flow *f = at ? flow_place((int)at - 1) : NULL;
-        if (!f || !__atomic_load_n(&f->has_random, __ATOMIC_ACQUIRE))
+        int way = f ? __atomic_load_n(&f->has_random, __ATOMIC_ACQUIRE) : 0;
+        if (!way || (direction && way != direction))
             continue;
         fd_entry now = fd_get((int)at - 1);
         if (FD_GENERATION(now) != f->generation || !(now & FD_OPEN))

@@ -61,10 +61,11 @@ void flow_handshake(struct region_head *region, const struct flow_bytes *m,
                     int64_t result);
 
 /*
- * The descriptor on which a ClientHello with this random went by lately, in either direction, or
- * -1: for libraries that work on memory buffers. *entry is that of its life.
+ * The descriptor on which a ClientHello with this random went by lately, or -1: for libraries that
+ * work on memory buffers. direction: 'w' it went out (of a client), 'r' it came in; 0: either (both
+ * ends may be in one process). *entry is that of its life.
  */
-int flow_by_random(const uint8_t random[32], fd_entry *entry);
+int flow_by_random(const uint8_t random[32], int direction, fd_entry *entry);
 
 /* The thread goes back to its event loop: what comes has another cause. */
 void flow_idle(struct region_head *region, struct lane *lane);

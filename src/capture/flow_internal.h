@@ -28,7 +28,7 @@ struct flow {
     uint8_t state;       /* enum flow_state */
     uint8_t plain;       /* what is read here is plaintext of TLS */
     uint8_t requests;    /* the direction in which requests go: 'r', 'w'; 0 not known */
-    uint8_t has_random;
+    uint8_t has_random;  /* the direction in which the ClientHello went; 0: none has */
     uint8_t busy[2]; /* by direction: it is being fed */
     uint8_t lost[2]; /* it cannot be followed any more */
     uint32_t sequence[2];

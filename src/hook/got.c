@@ -146,6 +146,15 @@ static bool add_needed(struct opened *o, const struct got_object *by)
     return added;
 }
 
+/*
+ * Names of TLS libraries: whichever library the slot means is found by who calls (tls_object.c), so
+ * that ours may stand in every slot.
+ */
+static bool is_any_library(const char *name)
+{
+    return elf_starts(name, "SSL_") || elf_starts(name, "gnutls_");
+}
+
 /* Ours, where the slot leads, or would lead, to libc's function of that name. */
 static void *ours_for(void *context, const char *name, const void *value, bool bound)
 {
@@ -155,6 +164,8 @@ static void *ours_for(void *context, const char *name, const void *value, bool b
     const ElfW(Sym) *s = self ? elf_find(self, name, hash) : NULL;
     if (!s)
         return NULL;
+    if (is_any_library(name))
+        return elf_address(self, s);
     if (bound)
         return value == hook_libc(name) || value == hook_next(name) ? elf_address(self, s) : NULL;
     for (size_t i = 0; i < o->count; i++) {

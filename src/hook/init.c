@@ -177,6 +177,12 @@ static uint32_t watch_of(const struct conf *c)
     return w | span_watch(c);
 }
 
+/* What so many nanoseconds are in ticks, as far as the clock is known. */
+static uint64_t ticks_of(const struct region_head *region, uint64_t nano)
+{
+    return (uint64_t)((double)nano * 4294967296.0 / (double)region->clock.mult);
+}
+
 static void apply(struct region_head *region, const struct conf *c)
 {
     size_t at = 0;
@@ -193,6 +199,8 @@ static void apply(struct region_head *region, const struct conf *c)
     region->log_globs[at] = '\0';
     region->data_max = DATA_MAX;
     region->watch = watch_of(c);
+    region->adopt_children = c->traces_adopt_children;
+    region->adopt_ticks = ticks_of(region, c->traces_adopt_age);
     span_sample(region, c);
 }
 
@@ -260,6 +268,7 @@ static bool start(char **arguments, char **environment)
     struct clock_relation clock;
     clock_relate(&clock, &first);
     region_set_clock(region, &clock);
+    region->adopt_ticks = ticks_of(region, hook_conf->traces_adopt_age);
     span_start(region, hook_conf, environment);
     region->enabled = 1;
     /* for the reporter's reclaiming: free while there is one thread, 10 ms as soon as there are two

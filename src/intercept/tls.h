@@ -205,10 +205,12 @@ void tls_forget(const void *session);
 
 /*
  * Finds the descriptor of a session without one by the ClientHello's random, which *call then has.
- * False: it cannot be found; that plaintext could not be placed is counted once a session, if
- * `plain`.
+ * hello_direction: as
+ * flow_by_random has it. False: it cannot be found; that plaintext could not be placed is counted
+ * once a session, if `plain`.
  */
-bool tls_place(struct tls_call *call, const void *session, const uint8_t random[32], bool plain);
+bool tls_place(struct tls_call *call, const void *session, const uint8_t random[32],
+               int hello_direction, bool plain);
 
 /* ------------------------------------------------------------------ objects (tls_object.c) */
 

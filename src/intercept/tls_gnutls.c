@@ -62,7 +62,7 @@ static bool place(const struct tls_gnutls *api, void *session, struct tls_call *
         return true;
     api->random(session, &client, &server);
     return client.data && client.size == RANDOM_SIZE &&
-           tls_place(call, session, client.data, plain);
+           tls_place(call, session, client.data, 0, plain);
 }
 
 /* After a call that moved bytes. `length` 0 or less: none. */

@@ -66,7 +66,7 @@ static bool place(const struct tls_openssl *api, const void *ssl, struct tls_cal
     if (likely(call->moved.fd >= 0))
         return true;
     return api->client_random(ssl, random, sizeof(random)) == sizeof(random) &&
-           tls_place(call, ssl, random, plain);
+           tls_place(call, ssl, random, api->is_server(ssl) ? 'r' : 'w', plain);
 }
 
 static void tell_handshake(const struct tls_openssl *api, const void *ssl,

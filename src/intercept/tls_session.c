@@ -138,7 +138,8 @@ static bool still_open(int fd, fd_entry entry)
  * The random is compared at each call: a pointer is used again for the next session, and not every
  * end of one is seen.
  */
-bool tls_place(struct tls_call *call, const void *session, const uint8_t random[32], bool plain)
+bool tls_place(struct tls_call *call, const void *session, const uint8_t random[32],
+               int hello_direction, bool plain)
 {
     if (is_zero(random))
         return false; /* no ClientHello yet: no plaintext either */
@@ -154,7 +155,7 @@ bool tls_place(struct tls_call *call, const void *session, const uint8_t random[
     if (same && s->tries >= TRIES)
         return false;
     fd_entry entry = 0;
-    int fd = flow_by_random(random, &entry);
+    int fd = flow_by_random(random, hello_direction, &entry);
     if (s && !same) {
         __builtin_memcpy(s->random, random, 32);
         s->tries = 0;

@@ -90,9 +90,18 @@ bool rate_allows(struct rate *r, uint32_t limit, uint64_t unix_nano, uint32_t n)
 
 /* ------------------------------------------------------------------ life */
 
+static bool reads_b3(const struct conf *c)
+{
+    for (size_t i = 0; i < c->propagators.count; i++)
+        if (!strncmp(c->propagators.items[i], "b3", 2))
+            return true;
+    return false;
+}
+
 static void filters_make(struct fold *f)
 {
     const struct conf *c = f->conf;
+    f->traces_b3 = reads_b3(c);
     f->filter_file =
         filter_new(&c->events_file.include, &c->events_file.exclude, "events.file", &f->troubles);
     f->filter_connection = filter_new(&c->events_connection.include, &c->events_connection.exclude,

@@ -304,8 +304,8 @@ static ssize_t on_padding(nghttp2_session *session, const nghttp2_frame *frame, 
 
 static void endpoint_begin(struct talk *t, struct endpoint *e, enum frame_side sends)
 {
-    nghttp2_session_callbacks *callbacks;
-    nghttp2_option *option;
+    nghttp2_session_callbacks *callbacks = NULL;
+    nghttp2_option *option = NULL;
 
     e->talk = t;
     e->sends = sends;

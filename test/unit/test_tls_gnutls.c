@@ -179,7 +179,7 @@ static void test_a_file_is_counted_unseen(void **state)
     off_t at = 2;
     FILE *file = tmpfile();
     fputs("0123456789", file);
-    fflush(file);
+    rewind(file); /* it counts from where the file stands */
     open_pair(&p);
     shake(&p);
     assert_int_equal(tls_gnutls_send_file(api, p.client, fileno(file), &at, 8), 8);

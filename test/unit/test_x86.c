@@ -62,14 +62,12 @@ static void test_unknown(void **state)
     struct x86_instruction i;
     /* in turn: 64-bit mode has none; a jump that Intel and AMD read differently; 16 bytes; an
      * escape of nothing; no such group; a vector prefix behind another; a map that is not */
-    static const char *const bytes[] = {"\x06\x90\x90\x90\x90\x90",
-                                        "\x66\xe9\x01\x02\x03\x04\x05",
-                                        "\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66"
-                                        "\x66\x90",
-                                        "\x0f\x0a\x90\x90\x90\x90",
-                                        "\xff\xf8\x90\x90\x90\x90",
-                                        "\x66\xc5\xf8\x77\x90\x90",
-                                        "\xc4\xe5\xf8\x77\x90\x90"};
+    static const char sixteen[] = {"\x66\x66\x66\x66\x66\x66\x66\x66"
+                                   "\x66\x66\x66\x66\x66\x66\x66\x90"};
+    static const char *const bytes[] = {
+        "\x06\x90\x90\x90\x90\x90", "\x66\xe9\x01\x02\x03\x04\x05", sixteen,
+        "\x0f\x0a\x90\x90\x90\x90", "\xff\xf8\x90\x90\x90\x90",     "\x66\xc5\xf8\x77\x90\x90",
+        "\xc4\xe5\xf8\x77\x90\x90"};
     for (unsigned n = 0; n < sizeof(bytes) / sizeof(*bytes); n++)
         assert_false(x86_decode((const uint8_t *)bytes[n], strlen(bytes[n]), &i));
     assert_false(x86_decode((const uint8_t *)"", 0, &i));

@@ -47,6 +47,7 @@ static struct {
 static struct {
     uint8_t random[32];
     int fd;
+    int direction; /* 0: it went by in both */
 } randoms[RANDOMS];
 
 static struct region_head *test_region;
@@ -105,10 +106,11 @@ void flow_handshake(struct region_head *region, const struct flow_bytes *m,
     shaken[m->fd].count++;
 }
 
-int flow_by_random(const uint8_t random[32], fd_entry *entry)
+int flow_by_random(const uint8_t random[32], int direction, fd_entry *entry)
 {
     for (unsigned i = 0; i < RANDOMS; i++) {
-        if (memcmp(randoms[i].random, random, 32) == 0) {
+        if (memcmp(randoms[i].random, random, 32) == 0 &&
+            (!direction || !randoms[i].direction || direction == randoms[i].direction)) {
             *entry = fd_get(randoms[i].fd);
             return randoms[i].fd;
         }
