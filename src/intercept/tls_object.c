@@ -9,7 +9,7 @@
 #include "hook/elf.h"
 #include "intercept/common.h"
 
-enum { TABLES = 12, CALLERS = 256, INSIDE = 1 };
+enum { TABLES = 64, CALLERS = 512, WAYS = 4, INSIDE = 1 };
 
 /* The low bit of `value` is INSIDE. address is 0 while the others are written. */
 struct caller {
@@ -168,7 +168,14 @@ struct family {
     bool (*fill)(void *api, tls_look_up *look_up, void *context);
     struct caller *callers;
     uint32_t used;
+    uint32_t turn; /* of the callers' places that give way to others */
+    struct {
+        const ElfW(Dyn) * object;
+        uint32_t closes; /* as it was when the table was filled */
+    } of[TABLES];
 };
+
+static uint32_t closes; /* how often objects may have gone */
 
 static bool fill_openssl(void *api, tls_look_up *look_up, void *context)
 {
@@ -190,46 +197,91 @@ static struct tls_gnutls gnutls_tables[TABLES];
 static struct tls_nss nss_tables[TABLES];
 static struct caller openssl_callers[CALLERS], gnutls_callers[CALLERS], nss_callers[CALLERS];
 static const struct tls_nss *nss_itself;
-static struct family openssl = {(char *)openssl_tables, sizeof(openssl_tables[0]), fill_openssl,
-                                openssl_callers, 0};
-static struct family gnutls = {(char *)gnutls_tables, sizeof(gnutls_tables[0]), fill_gnutls,
-                               gnutls_callers, 0};
+static struct family openssl = {.tables = (char *)openssl_tables,
+                                .size = sizeof(openssl_tables[0]),
+                                .fill = fill_openssl,
+                                .callers = openssl_callers};
+static struct family gnutls = {.tables = (char *)gnutls_tables,
+                               .size = sizeof(gnutls_tables[0]),
+                               .fill = fill_gnutls,
+                               .callers = gnutls_callers};
+static struct family nss = {.tables = (char *)nss_tables,
+                            .size = sizeof(nss_tables[0]),
+                            .fill = fill_nss,
+                            .callers = nss_callers};
 
-static struct family nss = {(char *)nss_tables, sizeof(nss_tables[0]), fill_nss, nss_callers, 0};
+static void forget(struct caller *callers)
+{
+    for (unsigned i = 0; i < CALLERS; i++) {
+        if (__atomic_load_n(&callers[i].address, __ATOMIC_RELAXED))
+            __atomic_store_n(&callers[i].address, 0, __ATOMIC_RELAXED);
+    }
+}
 
 /* The table that is as this one; a library that was there before keeps its own. */
-static const void *keep(struct family *f, const void *made)
+static const void *keep(struct family *f, const void *made, const ElfW(Dyn) * object, uint32_t when)
 {
     uint32_t used = __atomic_load_n(&f->used, __ATOMIC_ACQUIRE);
     for (uint32_t i = 0; i < used && i < TABLES; i++) {
-        if (!__builtin_memcmp(f->tables + i * f->size, made, f->size))
+        if (!__builtin_memcmp(f->tables + i * f->size, made, f->size)) {
+            __atomic_store_n(&f->of[i].object, NULL, __ATOMIC_RELAXED);
+            __atomic_store_n(&f->of[i].closes, when, __ATOMIC_RELEASE);
+            __atomic_store_n(&f->of[i].object, object, __ATOMIC_RELEASE);
             return f->tables + i * f->size;
+        }
     }
-    /* so many that some must have gone: the oldest gives way */
-    uint32_t at = __atomic_fetch_add(&f->used, 1, __ATOMIC_ACQ_REL) % TABLES;
+    /* so many that some must have gone: the oldest gives way, and whoever means it asks again */
+    uint32_t turn = __atomic_fetch_add(&f->used, 1, __ATOMIC_ACQ_REL), at = turn % TABLES;
+    if (turn >= TABLES) {
+        forget(f->callers);
+        __atomic_store_n(&nss_itself, NULL, __ATOMIC_RELAXED);
+    }
+    __atomic_store_n(&f->of[at].object, NULL, __ATOMIC_RELEASE);
     __builtin_memcpy(f->tables + at * f->size, made, f->size);
+    __atomic_store_n(&f->of[at].closes, when, __ATOMIC_RELEASE);
+    __atomic_store_n(&f->of[at].object, object, __ATOMIC_RELEASE);
     return f->tables + at * f->size;
 }
 
-static __attribute__((noinline, cold)) struct tls_found
-find_out(struct family *f, struct caller *place, const void *from, const char *name)
+/* The table of this object, if it was filled since objects may last have gone. */
+static const void *kept(struct family *f, const ElfW(Dyn) * object, uint32_t when)
+{
+    for (uint32_t i = 0; i < TABLES && i < __atomic_load_n(&f->used, __ATOMIC_ACQUIRE); i++) {
+        if (__atomic_load_n(&f->of[i].object, __ATOMIC_ACQUIRE) == object &&
+            __atomic_load_n(&f->of[i].closes, __ATOMIC_ACQUIRE) == when)
+            return f->tables + i * f->size;
+    }
+    return NULL;
+}
+
+static const void *table_of(struct family *f, struct elf_object *library, uint32_t when)
 {
     union {
         struct tls_openssl openssl;
         struct tls_gnutls gnutls;
         struct tls_nss nss;
     } made;
+    const void *api = kept(f, library->dynamic, when);
+    if (api)
+        return api;
+    __builtin_memset(&made, 0, sizeof(made));
+    f->fill(&made, in_object, library);
+    return keep(f, &made, library->dynamic, when);
+}
+
+static __attribute__((noinline, cold)) struct tls_found
+find_out(struct family *f, struct caller *place, const void *from, const char *name)
+{
     struct lookup_caller caller = {.address = (uintptr_t)from};
     struct elf_object library;
     struct tls_found found = {NULL, false};
+    uint32_t when = __atomic_load_n(&closes, __ATOMIC_ACQUIRE);
     int error = errno;
 
     dl_iterate_phdr(look_for_caller, &caller);
     if (!library_of(caller.found ? &caller.object : NULL, name, &library))
         return found;
-    __builtin_memset(&made, 0, sizeof(made));
-    f->fill(&made, in_object, &library);
-    found.api = keep(f, &made);
+    found.api = table_of(f, &library, when);
     found.inside = caller.found &&
                    (caller.object.dynamic == _DYNAMIC || caller.object.dynamic == library.dynamic);
     __atomic_store_n(&place->address, 0, __ATOMIC_RELAXED);
@@ -237,20 +289,34 @@ find_out(struct family *f, struct caller *place, const void *from, const char *n
     __atomic_store_n(&place->value, (uintptr_t)found.api | (found.inside ? INSIDE : 0),
                      __ATOMIC_RELAXED);
     __atomic_store_n(&place->address, (uintptr_t)from, __ATOMIC_RELEASE);
+    if (__atomic_load_n(&closes, __ATOMIC_ACQUIRE) != when)
+        __atomic_store_n(&place->address, 0, __ATOMIC_RELAXED);
     errno = error;
     return found;
+}
+
+/* Where a new caller goes; of many that share a place, each gives way in turn. */
+static struct caller *free_way(struct family *f, struct caller *ways)
+{
+    for (unsigned i = 0; i < WAYS; i++) {
+        if (!__atomic_load_n(&ways[i].address, __ATOMIC_RELAXED))
+            return &ways[i];
+    }
+    return &ways[__atomic_fetch_add(&f->turn, 1, __ATOMIC_RELAXED) % WAYS];
 }
 
 static inline struct tls_found found_by(struct family *f, const void *from, const char *name)
 {
     uintptr_t address = (uintptr_t)from;
-    struct caller *place = &f->callers[(address ^ address >> 8) % CALLERS];
-    if (likely(__atomic_load_n(&place->address, __ATOMIC_ACQUIRE) == address)) {
-        uintptr_t value = __atomic_load_n(&place->value, __ATOMIC_ACQUIRE);
-        if (likely(__atomic_load_n(&place->address, __ATOMIC_RELAXED) == address))
+    struct caller *ways = &f->callers[(address ^ address >> 8) % (CALLERS / WAYS) * WAYS];
+    for (unsigned i = 0; i < WAYS; i++) {
+        if (__atomic_load_n(&ways[i].address, __ATOMIC_ACQUIRE) != address)
+            continue;
+        uintptr_t value = __atomic_load_n(&ways[i].value, __ATOMIC_ACQUIRE);
+        if (likely(__atomic_load_n(&ways[i].address, __ATOMIC_RELAXED) == address))
             return (struct tls_found){(const void *)(value & ~(uintptr_t)INSIDE), value & INSIDE};
     }
-    return find_out(f, place, from, name);
+    return find_out(f, free_way(f, ways), from, name);
 }
 
 struct tls_found tls_openssl_of(const void *from, const char *name)
@@ -274,28 +340,19 @@ const struct tls_nss *tls_nss_loaded(void)
     struct elf_object library;
     if (likely(api))
         return api;
-    struct tls_nss made;
+    uint32_t when = __atomic_load_n(&closes, __ATOMIC_ACQUIRE);
     int error = errno;
-    __builtin_memset(&made, 0, sizeof(made));
-    if (library_of(NULL, "SSL_ForceHandshake", &library) &&
-        tls_nss_fill(&made, in_object, &library)) {
-        api = keep(&nss, &made);
+    if (library_of(NULL, "SSL_ForceHandshake", &library))
+        api = table_of(&nss, &library, when);
+    if (api && api->observable)
         __atomic_store_n(&nss_itself, api, __ATOMIC_RELEASE);
-    }
     errno = error;
-    return api;
-}
-
-static void forget(struct caller *callers)
-{
-    for (unsigned i = 0; i < CALLERS; i++) {
-        if (__atomic_load_n(&callers[i].address, __ATOMIC_RELAXED))
-            __atomic_store_n(&callers[i].address, 0, __ATOMIC_RELAXED);
-    }
+    return api && api->observable ? api : NULL;
 }
 
 void tls_objects_changed(void)
 {
+    __atomic_fetch_add(&closes, 1, __ATOMIC_ACQ_REL);
     if (__atomic_load_n(&openssl.used, __ATOMIC_RELAXED))
         forget(openssl_callers);
     if (__atomic_load_n(&gnutls.used, __ATOMIC_RELAXED))

@@ -181,7 +181,7 @@ def test_every_form_of_the_calls(certificate, tmp_path):
 
 
 NGINX = """
-daemon off; master_process off; pid {d}/nginx.pid; error_log {d}/error.log; user root;
+daemon off; master_process {master}; pid {d}/nginx.pid; error_log {d}/error.log; user root;
 events {{ worker_connections 64; }}
 http {{ access_log off; client_body_temp_path {d}/t1; proxy_temp_path {d}/t2; fastcgi_temp_path {d}/t3;
 uwsgi_temp_path {d}/t4; scgi_temp_path {d}/t5;
@@ -189,13 +189,13 @@ server {{ listen 127.0.0.1:{port} ssl http2; ssl_certificate {certificate}; ssl_
 """
 
 
-@pytest.mark.parametrize("version", ["1.1", "2"])
-def test_nginx(version, certificate, tmp_path, request):
+@pytest.mark.parametrize("version, master", [("1.1", "off"), ("2", "off"), ("2", "on")])
+def test_nginx(version, master, certificate, tmp_path, request):
     place = open_directory(request, "nginx-tls")
     (place / "site").mkdir()
     (place / "site" / "page").write_bytes(b"x" * 100000)
     number = free_port()
-    (place / "nginx.conf").write_text(NGINX.format(d=place, port=number, certificate=certificate[0], key=certificate[1]))
+    (place / "nginx.conf").write_text(NGINX.format(d=place, port=number, master=master, certificate=certificate[0], key=certificate[1]))
     to = tmp_path / "nginx.ndjson"
     with Server([need("nginx"), "-c", place / "nginx.conf", "-p", place], scope_environment(to), number) as server:
         got = observe([need("curl"), "-s", f"--http{version}", "--cacert", certificate[0], f"https://localhost:{number}/page", "-o", tmp_path / "page",
