@@ -24,6 +24,7 @@ enum {
 struct thread_context {
     int32_t tid; /* 0: free */
     uint32_t number;
+    uint32_t files; /* spans of file operations below it */
     struct trace_ids ids;
 };
 
@@ -38,6 +39,7 @@ struct known_trace {
 struct traces;
 
 void context_record(struct fold *f, const struct record *r, const uint8_t *payload, int32_t tid);
+struct thread_context *context_place(struct fold *f, const struct record *r, int32_t tid);
 /* The context in which a thread made this record, as capture has it; NULL: none that is known. */
 const struct trace_ids *context_of(struct fold *f, const struct record *r, int32_t tid);
 
@@ -140,6 +142,13 @@ void exchange_told(struct fold *f, const struct description *d, const struct tal
                    const struct exchange *x, const struct ending *ending);
 /* One has begun, or is over: counts those under way. */
 void exchange_counted(struct fold *f, const struct exchange *x, int change);
+
+/* ------------------------------------------------------------------ file_span.c */
+
+/* A file operation that was slow or failed within a context becomes a span below it. path: absolute
+   if known, or empty. */
+void file_span(struct fold *f, const struct record *r, struct text path, int32_t tid);
+void operation_record(struct fold *f, const struct record *r, const uint8_t *payload, int32_t tid);
 
 /* ------------------------------------------------------------------ setup.c */
 

@@ -34,15 +34,16 @@ static bool is_answer(const struct name_answer *a, const struct endpoint *peer)
 }
 
 /*
- * The latest lookup that gave the peer's address before the connect: of this thread, or, where names
- * are looked up on a thread of their own, of another.
+ * The latest lookup that gave the peer's address before the connect: of this thread, or, where
+ * names are looked up on a thread of their own, of another.
  */
 static struct noted_lookup *lookup_of(struct fold *f, const struct connection *c, int32_t tid)
 {
     struct noted_lookup *best = NULL;
     for (unsigned i = 0; i < LOOKUPS; i++) {
         struct noted_lookup *l = &f->traces->lookup[i];
-        if (!l->count || l->told || l->end > c->began || (best && best->tid == tid && l->tid != tid) ||
+        if (!l->count || l->told || l->end > c->began ||
+            (best && best->tid == tid && l->tid != tid) ||
             fold_seconds(f, c->began - l->end) > LOOKUP_AGE_S)
             continue;
         for (size_t k = 0; k < l->count; k++)
