@@ -126,9 +126,7 @@ void env_trace_start(void)
     const char *started = slot ? *slot + name_length[VARIABLE_TRACEPARENT] : NULL;
     if (started) {
         kept.has_started = true;
-        size_t n = strnlen(started, sizeof(kept.started) - 1);
-        memcpy(kept.started, started, n);
-        kept.started[n] = '\0';
+        memcpy(kept.started, started, strnlen(started, sizeof(kept.started) - 1));
     }
     keep_state(started);
     if (!(hook_region->watch & WATCH_PROCESS_SPAN))
@@ -142,6 +140,38 @@ void env_trace_start(void)
         *slot = kept.put;
     else
         add_to_environ(kept.put);
+}
+
+/* Where a value that print_span wrote has its two traceparents; false: it is another process's. */
+static bool take_apart(const char *handed, const char **own, const char **parent)
+{
+    enum { BETWEEN = 3 }; /* ":0:" */
+    uint64_t pid = 0;
+
+    for (; *handed >= '0' && *handed <= '9' && pid < INT32_MAX; handed++)
+        pid = pid * 10 + (uint64_t)(*handed - '0');
+    handed = *handed == ':' ? strchr(handed + 1, ':') : NULL;
+    if (!handed || (long)pid != sys(getpid) ||
+        strlen(handed + 1) != 2 * TRACEPARENT_LENGTH + BETWEEN)
+        return false;
+    *own = handed + 1;
+    *parent = handed + 1 + TRACEPARENT_LENGTH + BETWEEN;
+    return true;
+}
+
+void env_trace_unseen(void)
+{
+    char **span = slot_of(VARIABLE_SPAN), **slot = slot_of(VARIABLE_TRACEPARENT);
+    const char *own, *parent;
+    size_t name = name_length[VARIABLE_TRACEPARENT];
+
+    if (!span || !slot || !take_apart(*span + name_length[VARIABLE_SPAN], &own, &parent) ||
+        strlen(*slot) != name + TRACEPARENT_LENGTH ||
+        memcmp(*slot + name, own, TRACEPARENT_LENGTH) != 0)
+        return;
+    memcpy(kept.put, *slot, name);
+    memcpy(kept.put + name, parent, TRACEPARENT_LENGTH + 1);
+    *slot = kept.put;
 }
 
 /* Whoever has the string has this process's span with it: there is one thread here yet. */

@@ -87,6 +87,8 @@ void process_start(const struct conf *conf, bool observed)
     env_start(conf, observed);
     if (observed)
         env_trace_start();
+    else
+        env_trace_unseen();
 }
 
 void process_made(struct lane *lane, enum op op, uint64_t start, int64_t result)

@@ -90,6 +90,11 @@ char *const *env_make(const struct env_plan *plan, void *room);
  * which is what children of system() and popen() get; keeps what the environment said before.
  */
 void env_trace_start(void);
+/*
+ * The same where this image is not observed, and nobody will tell of the span that was handed to
+ * it: its children are its parent's.
+ */
+void env_trace_unseen(void);
 /* In a forked child, once region->process is its own. */
 void env_trace_forked(void);
 /* Whether contexts are kept, and children are told. */

@@ -7,6 +7,7 @@ import collections
 import os
 import re
 import subprocess
+import urllib.request
 
 import pytest
 from observe import SCOPE, Recording, bare, need, observe, scope_environment
@@ -313,6 +314,25 @@ def test_one_that_cannot_be_seen_is_its_parents_child(shell, tmp_path):
     assert trace_variables(outcome.stdout)["TRACEPARENT"] == f"00-{span['trace_id']}-{span['span_id']}-03"
 
 
+@pytest.mark.parametrize("shell", ["/bin/dash", "/bin/bash"])
+def test_what_an_excluded_one_starts_is_its_parents_child(shell, tmp_path):
+    """And once something watched is executed in its place, its span goes on."""
+    outcome = observe([shell, "-c", "nice /bin/true; nice /bin/sh -c 'exit 3'; env sh -c '/bin/echo; exit 4'; :"], tmp_path, ON,
+                      sets={"processes.exclude": "env,nice"})
+    seen, spans = tree(outcome.recording), spans_of(outcome.recording)
+    root, = [pid for pid, (above, _) in seen.items() if above is None]
+    by_code = {code: pid for pid, (_, code) in seen.items() if code}
+    assert collections.Counter((s["name"], *seen[pid]) for pid, s in spans.items()) == collections.Counter([
+        (os.path.basename(shell), None, 0), ("true", root, 0), ("dash", root, 3), ("dash", root, 4),
+        ("echo", by_code[4], 0)])
+    outcome = observe([shell, "-c", "find /etc/hosts -exec /bin/echo {} ';'; :"], tmp_path, ON,
+                      sets={"processes.exclude": "find"})
+    seen, spans = tree(outcome.recording), spans_of(outcome.recording)
+    root, = [pid for pid, (above, _) in seen.items() if above is None]
+    assert collections.Counter((s["name"], *seen[pid]) for pid, s in spans.items()) == collections.Counter([
+        (os.path.basename(shell), None, 0), ("echo", root, 0)])
+
+
 def test_a_span_handed_to_another_process_is_not_taken(tmp_path):
     handed = f"1:1700000000000000000:{PARENT}:0"
     outcome = observe(["/bin/true"], tmp_path, {**ON, "SCOPE_SPAN": handed})
@@ -344,3 +364,67 @@ def test_samplers(sampler, ratio, parent, told, tmp_path):
         env["TRACEPARENT"] = PARENT[:-2] + parent
     outcome = observe(["/bin/sh", "-c", "/bin/true; :"], tmp_path, env)
     assert len(spans_of(outcome.recording)) == 2 * told
+
+
+# ---------------------------------------------------------------- within a request
+
+SERVER = """
+import ctypes, http.server, os, subprocess
+SHOW = ['/bin/cat', '/proc/self/environ']
+libc = ctypes.CDLL(None)
+libc.popen.restype = ctypes.c_void_p
+def fork():
+    if os.fork() == 0:
+        subprocess.run(SHOW)
+        os._exit(0)
+    os.wait()
+HOW = {
+    '/system': lambda: os.system('cat /proc/self/environ; :'),
+    '/popen': lambda: libc.pclose(ctypes.c_void_p(libc.popen(b'cat /proc/self/environ; :', b'w'))),
+    '/run': lambda: subprocess.run(SHOW),
+    '/spawn': lambda: os.waitpid(os.posix_spawn(SHOW[0], SHOW, os.environ), 0),
+    '/fork': fork,
+}
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        HOW[self.path]()
+        self.send_response(200)
+        self.send_header('Content-Length', '0')
+        self.end_headers()
+    def log_message(self, *a): pass
+server = http.server.HTTPServer(('127.0.0.1', 0), Handler)
+print(server.server_port, flush=True)
+for _ in HOW: server.handle_request()
+"""
+
+
+@pytest.mark.parametrize("spans", ["on", "off"])
+def test_what_a_request_starts_is_its_child(spans, tmp_path):
+    to = tmp_path / "telemetry.ndjson"
+    env = scope_environment(to, {"SCOPE_TRACES_PROCESSES": spans})
+    ways = ["/system", "/popen", "/run", "/spawn", "/fork"]
+    with subprocess.Popen(["/usr/bin/python3", "-c", SERVER], env=env, stdout=subprocess.PIPE, text=True) as server:
+        port = int(server.stdout.readline())
+        for way in ways:
+            urllib.request.urlopen(f"http://127.0.0.1:{port}{way}", timeout=20).read()
+        shown = re.findall(r"TRACEPARENT=00-(\w+)-(\w+)-03", server.stdout.read())
+    told = [l for l in Recording(to).lines if l["signal"] == "span"]
+    requests = {l["attributes"]["url.path"]: l for l in told if l["kind"] == "server"}
+    assert sorted(requests) == sorted(ways)
+    processes = [l for l in told if "process.exit.code" in l["attributes"]]
+    if spans == "off":
+        assert not processes
+        assert shown == [(requests[way]["trace_id"], requests[way]["span_id"]) for way in ways]
+        return
+    by_id = {l["span_id"]: l for l in told}
+
+    def way_of(span):
+        while span and span["kind"] != "server":
+            span = by_id.get(span.get("parent_span_id"))
+        return span and span["attributes"]["url.path"]
+
+    seen = collections.Counter((way_of(l), l["name"].rstrip(".0123456789")) for l in processes)
+    assert seen == collections.Counter([(way, "cat") for way in ways] + [
+        ("/system", "dash"), ("/popen", "dash"), ("/fork", "python"), (None, "python")])
+    direct = collections.Counter(by_id[l["parent_span_id"]]["kind"] for l in processes if "parent_span_id" in l)
+    assert direct == {"server": 5, "internal": 3}

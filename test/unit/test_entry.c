@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <execinfo.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <pthread.h>
@@ -213,6 +214,48 @@ static void test_moved_calls(void **state)
     }
     BACK(f_call, 1);
     BACK(f_fentry, 1);
+}
+
+static int frames;
+static const void *frame_of_main;
+static const void *frames_met[64];
+int entry_walks(int x);
+
+__attribute__((noinline)) int entry_walks(int x)
+{
+    frames = backtrace((void **)(uintptr_t)frames_met, 64);
+    return x + 7;
+}
+
+/* With what an unwinder needs, as a compiler writes it; the call is among what is moved. */
+FUNCTION(f_unwound, ".cfi_startproc\nsub $8,%rsp\n.cfi_adjust_cfa_offset 8\ncall entry_walks\n"
+                    "sub $5,%eax\nadd $8,%rsp\n.cfi_adjust_cfa_offset -8\nret\n.cfi_endproc");
+FUNCTION(f_unwound_later,
+         ".cfi_startproc\npush %rbp\n.cfi_adjust_cfa_offset 8\n.cfi_rel_offset %rbp,0\n"
+         "mov %rsp,%rbp\nmov %edi,%edi\nmov %edi,%edi\ncall entry_walks\nsub $5,%eax\npop %rbp\n"
+         ".cfi_adjust_cfa_offset -8\n.cfi_restore %rbp\nret\n.cfi_endproc");
+
+/* Unwinding (exceptions, cancellation, profilers) goes through a hooked function to the end. */
+static void test_unwound(void **state)
+{
+    (void)state;
+    int (*const functions[])(int) = {f_unwound, f_unwound_later};
+    const size_t sizes[] = {SIZE(f_unwound), SIZE(f_unwound_later)};
+    for (unsigned i = 0; i < 2; i++) {
+        const char *reason = "";
+        int (*volatile call)(int) = functions[i];
+        assert_int_equal(call(1), 3);
+        int bare = frames;
+        frame_of_main = frames_met[frames - 1];
+        assert_true(bare > 3);
+        if (entry_hook((void *)functions[i], sizes[i], (void *)replacement, ENTRY_QUIET,
+                       (void **)&original, &reason) != 0)
+            fail_msg("%u: %s", i, reason);
+        assert_int_equal(call(1), 103);
+        assert_int_equal(frames, bare + 1); /* the replacement's */
+        assert_ptr_equal(frames_met[frames - 1], frame_of_main);
+        assert_int_equal(entry_unhook((void *)functions[i], ENTRY_QUIET, &reason), 0);
+    }
 }
 
 /* What branches moved instructions take is as before, on both ways. */
@@ -517,10 +560,10 @@ int main(int argc, char **argv)
     }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_moved),       cmocka_unit_test(test_moved_branches),
-        cmocka_unit_test(test_moved_calls), cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_many),        cmocka_unit_test(test_threads),
-        cmocka_unit_test(test_not_allowed), cmocka_unit_test(test_compiled),
-        cmocka_unit_test(test_stripped),
+        cmocka_unit_test(test_moved_calls), cmocka_unit_test(test_unwound),
+        cmocka_unit_test(test_refused),     cmocka_unit_test(test_many),
+        cmocka_unit_test(test_threads),     cmocka_unit_test(test_not_allowed),
+        cmocka_unit_test(test_compiled),    cmocka_unit_test(test_stripped),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

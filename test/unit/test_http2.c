@@ -212,6 +212,15 @@ static void test_table_sizes_count_from_their_acknowledgement(void **state)
     assert_int_equal(PASS(":status", "200"), -EBADMSG);
 }
 
+static void test_an_encoder_that_ignores_a_smaller_table(void **state)
+{
+    (void)state;
+    assert_int_equal(PASS(":status", "200"), 0);
+    http2_decoder_settings(decoder, true, 0, 4096);
+    http2_decoder_settled(decoder);
+    assert_int_equal(PASS(":status", "200"), -EBADMSG);
+}
+
 static void test_a_table_is_never_larger_than_the_maximum(void **state)
 {
     (void)state;
@@ -388,6 +397,7 @@ int main(void)
         TEST(test_no_messages_leave_the_decoder_whole),
         TEST(test_malformed_blocks_end_it),
         TEST(test_table_sizes_count_from_their_acknowledgement),
+        TEST(test_an_encoder_that_ignores_a_smaller_table),
         TEST(test_a_table_is_never_larger_than_the_maximum),
         TEST(test_too_many_settings_at_once),
         TEST(test_many_and_large_fields_are_dropped_and_counted),

@@ -263,7 +263,9 @@ static void test_grpc_messages(void **state)
     /* It ends within a message, and it is none. */
     FRAME(DATA, END_STREAM, 7, "\0\0\0\0\2a");
     FRAME(DATA, END_STREAM, 9, "\0\0\0\0\0\2");
-    expect(SIDE_RESPONSE, "settings0:-1 1+13endg2 [3 t]endg0 5+12g2 [5 t]endg0 7+6end 9+6end");
+    FRAME(DATA, END_STREAM, 11, "\2\0\0\0\0");
+    expect(SIDE_RESPONSE,
+           "settings0:-1 1+13endg2 [3 t]endg0 5+12g2 [5 t]endg0 7+6end 9+6end 11+5end");
 }
 
 static void test_grpc_messages_that_interleave(void **state)
@@ -305,6 +307,34 @@ static void test_grpc_messages_that_interleave(void **state)
     wire_format(&want, " 1+1end");
     FRAME(DATA, END_STREAM, most + 4, "\0\0\0\0\1b");
     wire_format(&want, " %u+6endg1", most + 4);
+    expect(SIDE_RESPONSE, want.data);
+    free(want.data);
+}
+
+static void test_streams_that_are_reset_give_their_places_back(void **state)
+{
+    struct wire_text want = {0};
+    uint32_t most = 2 * (HTTP2_PARKED + 1) - 1;
+
+    (void)state;
+    begin(SIDE_RESPONSE);
+    wire_format(&want, "settings0:-1");
+    for (uint32_t s = 101; s <= 100 + most; s += 2) {
+        FRAME(DATA, 0, s, "\0");
+        wire_format(&want, " %u+1g0", s);
+    }
+    for (uint32_t s = 101; s <= 100 + most; s += 2) {
+        FRAME(RST_STREAM, 0, s, "\0\0\0\1");
+        wire_format(&want, " reset%u:1", s);
+    }
+    for (uint32_t s = 1; s <= most; s += 2) {
+        FRAME(DATA, 0, s, "\0\0\0");
+        wire_format(&want, " %u+3g0", s);
+    }
+    for (uint32_t s = 1; s <= most; s += 2) {
+        FRAME(DATA, END_STREAM, s, "\0\0");
+        wire_format(&want, " %u+2endg1", s);
+    }
     expect(SIDE_RESPONSE, want.data);
     free(want.data);
 }
@@ -469,6 +499,7 @@ int main(void)
         cmocka_unit_test(test_the_reserved_bit_is_nobodys),
         cmocka_unit_test(test_grpc_messages),
         cmocka_unit_test(test_grpc_messages_that_interleave),
+        cmocka_unit_test(test_streams_that_are_reset_give_their_places_back),
         cmocka_unit_test(test_streams_between_messages_need_no_place),
         cmocka_unit_test(test_bytes_that_went_by_unseen),
         cmocka_unit_test(test_a_block_that_is_too_long),

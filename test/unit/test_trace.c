@@ -244,7 +244,7 @@ static void handlers_draw_apart(void **state)
         draw_step_by_step(n);
     }
     sigaction(SIGTRAP, &before, NULL);
-    assert_in_range(in_handler, 40 * 20, DRAWS - 1);
+    assert_true(in_handler > 40 * 20);
     memmove(drawn + 2 * n, drawn + 2 * DRAWS, in_handler * 16);
     all_differ(2 * (n + in_handler));
 }
