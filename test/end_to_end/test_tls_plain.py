@@ -95,11 +95,18 @@ def client_urls(recording):
     return [span["attributes"]["url.full"] for span in http_spans(recording, "client")]
 
 
+RUBY = """require "net/http"; require "uri"; url = URI(ARGV[1])
+2.times { h = Net::HTTP.new(url.host, url.port); h.use_ssl = true; h.ca_file = ARGV[0]; puts h.get(url.path).body }"""
+
+PHP = """for ($i = 0; $i < 2; $i++) echo file_get_contents($argv[2], false, stream_context_create(["ssl" => ["cafile" => $argv[1]]]));"""
+
 CLIENTS = {
     "python": lambda certificate, url: [PYTHON, "-c", BLOCKING, certificate, url],
     "python-deepbind": lambda certificate, url: [PYTHON, "-c", DEEPBIND, certificate, url],
     "python-asyncio": lambda certificate, url: [PYTHON, "-c", ASYNCIO, certificate, url],
     "curl": lambda certificate, url: [need("curl"), "-s", "--cacert", certificate, url, url],
+    "ruby": lambda certificate, url: [need("ruby"), "-e", RUBY, certificate, url],
+    "php": lambda certificate, url: [need("php"), "-r", PHP, "--", certificate, url],
     "wget": lambda certificate, url: [need("wget"), "-q", "-O", "-", f"--ca-certificate={certificate}", url, url],
 }
 
