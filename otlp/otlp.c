@@ -156,6 +156,49 @@ static bool find_scopes(struct encoding *e)
     return true;
 }
 
+static bool has_keys(const struct attributes *attributes, const struct conf_list *keys)
+{
+    size_t found = 0;
+
+    for (size_t k = 0; k < keys->count; k++) {
+        size_t i = 0;
+        while (i < attributes->count && !text_is(attributes->items[i].key, keys->items[k]))
+            i++;
+        found += i < attributes->count;
+    }
+    return found == keys->count;
+}
+
+static size_t key_list(struct tree *t, const struct conf_list *keys, ProtobufCBinaryData **out)
+{
+    ProtobufCBinaryData *all = keys->count ? tree_take(t, keys->count * sizeof(*all)) : NULL;
+
+    *out = all;
+    for (size_t i = 0; all && i < keys->count; i++)
+        all[i] = tree_name(t, text_of(keys->items[i]));
+    return all ? keys->count : 0;
+}
+
+/* Those whose attributes the resource has: a setting may have taken one away. */
+static void entity_refs(struct tree *t, const struct attributes *attributes, Otlp__Resource *to)
+{
+    const struct conf *conf = t->conf;
+    Otlp__EntityRef *refs =
+        tree_messages(t, &otlp__entity_ref__descriptor, conf->entity_count, &to->entity_refs);
+
+    for (size_t i = 0; refs && i < conf->entity_count; i++) {
+        const struct conf_entity *e = &conf->entities[i];
+        Otlp__EntityRef *ref = &refs[to->n_entity_refs];
+        if (!has_keys(attributes, &e->id) || !has_keys(attributes, &e->description))
+            continue;
+        ref->type = tree_name(t, text_of(e->type));
+        ref->schema_url = tree_name(t, text_of(e->schema_url));
+        ref->n_id_keys = key_list(t, &e->id, &ref->id_keys);
+        ref->n_description_keys = key_list(t, &e->description, &ref->description_keys);
+        to->n_entity_refs++;
+    }
+}
+
 static bool make_base(struct encoding *e)
 {
     const struct resource *resource = e->batch->resource;
@@ -169,6 +212,7 @@ static bool make_base(struct encoding *e)
         e->resource->n_attributes = a.count;
         e->resource->attributes = a.items;
         e->resource->dropped_attributes_count = a.dropped;
+        entity_refs(&e->base, &resource->attributes, e->resource);
     }
     return find_scopes(e) && !e->base.full;
 }

@@ -142,6 +142,29 @@ static void start_line(struct http1_side *s, int response, uint8_t c)
     }
 }
 
+/*
+ * The whole of a version, and of what follows it in nearly every request line; returns p when it is
+ * another, or split: start_line takes it byte by byte.
+ */
+static const uint8_t *version(struct http1_side *s, int response, const uint8_t *p,
+                              const uint8_t *end)
+{
+    uint64_t x;
+
+    if (s->part || end - p < 8)
+        return p;
+    __builtin_memcpy(&x, p, 8);
+    if (x != 0x312e312f50545448) /* "HTTP/1.1" */
+        return p;
+    s->minor = 1;
+    s->state = response ? AT_SPACE : AT_LINE_END;
+    p += 8;
+    if (response || end - p < 2 || p[0] != '\r' || p[1] != '\n')
+        return p;
+    s->state = AT_FIELD;
+    return p + 2;
+}
+
 /* -------- values */
 
 static void length_byte(struct http1_side *s, uint8_t c)
@@ -170,10 +193,10 @@ static void length_end(struct http1_side *s)
     s->body = 0;
 }
 
-/* A member of Transfer-Encoding is complete. */
+/* A member of Transfer-Encoding is complete; an empty one is no coding that is known. */
 static void coding(struct http1_side *s)
 {
-    if (s->part == BEFORE || s->said & SAID_CHUNKED) {
+    if (s->said & SAID_CHUNKED) {
         lose(s);
         return;
     }
@@ -205,8 +228,8 @@ static void list_byte(struct http1_side *s, uint8_t c, void (*complete)(struct h
         s->part = BEFORE;
         s->text_length = 0;
     } else {
-        /* Two words, or what is none: no member that is known. */
-        if (s->part == BEHIND || !http1_token[c])
+        /* Two words: no member that is known. */
+        if (s->part == BEHIND)
             s->text_length = HTTP1_NAME;
         s->part = INSIDE;
         text_add(s, c);
@@ -272,27 +295,57 @@ static void value_end(struct http1_frame *f, struct http1_side *s)
         context_end(f);
 }
 
-/* Whether any of the eight bytes is below 14. */
-static int any_control(const uint8_t *p)
+/*
+ * Of eight bytes: not 0 when one is below 14, and then the lowest bit set is that of the first such
+ * byte (borrows go upwards only, and both machines that we know are little-endian).
+ */
+static uint64_t controls(const uint8_t *p)
 {
     const uint64_t ones = 0x0101010101010101u;
     uint64_t x;
 
     __builtin_memcpy(&x, p, 8);
-    return ((x - ones * 14) & ~x & ones * 0x80) != 0;
+    return (x - ones * 14) & ~x & ones * 0x80;
 }
 
 const uint8_t *http1_value_end(const uint8_t *p, const uint8_t *end)
 {
-    for (;;) {
-        while (end - p >= 8 && !any_control(p))
+    for (;; p++) {
+        uint64_t found = 0;
+        while (end - p >= 8 && !(found = controls(p)))
             p += 8;
+        if (found)
+            p += __builtin_ctzll(found) >> 3;
         while (p<end && * p> '\r')
             p++;
         if (p == end || *p == '\r' || *p == '\n' || !*p)
             return p;
-        p++;
     }
+}
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "controls counts from the lowest byte");
+
+/*
+ * What value_byte would say of the first bytes of a value, where it can be said of many at once: of
+ * what nearly every head has. Returns the first byte that it leaves to value_byte.
+ */
+static const uint8_t *value_first(struct http1_frame *f, struct http1_side *s, const uint8_t *p,
+                                  const uint8_t *end)
+{
+    if (p < end && *p == ' ')
+        p++;
+    if (s->field == FIELD_CONTEXT && end - p >= 55 && http1_value_end(p, p + 55) == p + 55 &&
+        !is_space(*p)) {
+        bytes_copy(f->context, p, 55);
+        f->context_length = 55;
+        return p + 55;
+    }
+    if (s->field == FIELD_CONNECTION && end - p >= 10 && same(p, "keep-alive", 10)) {
+        bytes_copy(s->text, p, 10);
+        s->text_length = 10;
+        s->part = INSIDE;
+        return p + 10;
+    }
+    return p;
 }
 
 static const uint8_t *value(struct http1_frame *f, struct http1_side *s, const uint8_t *p,
@@ -309,7 +362,9 @@ static const uint8_t *value(struct http1_frame *f, struct http1_side *s, const u
     }
     if (p == end)
         return p;
-    if (*p == '\r')
+    if (*p == '\r' && end - p >= 2 && p[1] == '\n')
+        value_end(f, s), p++;
+    else if (*p == '\r')
         s->state = AT_VALUE_LF;
     else if (*p == '\n')
         value_end(f, s);
@@ -322,6 +377,10 @@ static const uint8_t *value(struct http1_frame *f, struct http1_side *s, const u
 
 static enum field field_of(const uint8_t *name, size_t length)
 {
+    const uint32_t lengths = 1u << 7 | 1u << 10 | 1u << 11 | 1u << 14 | 1u << 17;
+
+    if (length > 17 || !(lengths >> length & 1))
+        return FIELD_OTHER;
     switch (length) {
     case 7:
         return same(name, "upgrade", 7) ? FIELD_UPGRADE : FIELD_OTHER;
@@ -373,7 +432,7 @@ static const uint8_t *name(struct http1_frame *f, struct http1_side *s, const ui
     }
     s->field = (uint8_t)(whole ? field_of(from, length) : field_of(s->text, s->text_length));
     field_begin(f, s);
-    return p + 1;
+    return value_first(f, s, p + 1, end);
 }
 
 /* The first byte of a line behind the start line; a name's is left to be read again. */
@@ -384,44 +443,54 @@ static const uint8_t *line(struct http1_side *s, const uint8_t *p)
     return s->state == AT_NAME ? p : p + 1;
 }
 
+/* A state that few bytes meet. */
+static const uint8_t *rare(struct http1_frame *f, struct http1_side *s, const uint8_t *p,
+                           const uint8_t *end)
+{
+    const uint8_t *from = p;
+
+    switch (s->state) {
+    case AT_METHOD:
+        return method(s, p, end);
+    case AT_TARGET:
+        return target(s, p, end);
+    case AT_REASON:
+        p = http1_value_end(p, end);
+        if (p < end)
+            s->state = AT_LINE_END;
+        return p;
+    case AT_VALUE_LF:
+        if (*p == '\n')
+            value_end(f, s);
+        else
+            lose(s);
+        return p + 1;
+    case AT_HEAD_LF:
+        s->state = *p == '\n' ? AT_HEAD_END : AT_LOST;
+        return p + 1;
+    case AT_VERSION:
+        p = version(s, !f, p, end);
+        break;
+    default:
+        break;
+    }
+    if (p == from)
+        start_line(s, !f, *p++);
+    return p;
+}
+
 const uint8_t *http1_head(struct http1_frame *f, struct http1_side *s, const uint8_t *p,
                           const uint8_t *end)
 {
     while (p < end && s->state < AT_HEAD_END) {
-        switch (s->state) {
-        case AT_METHOD:
-            p = method(s, p, end);
-            break;
-        case AT_TARGET:
-            p = target(s, p, end);
-            break;
-        case AT_REASON:
-            p = http1_value_end(p, end);
-            if (p < end)
-                s->state = AT_LINE_END;
-            break;
-        case AT_FIELD:
+        if (s->state == AT_FIELD)
             p = line(s, p);
-            break;
-        case AT_NAME:
+        else if (s->state < AT_FIELD || s->state > AT_VALUE)
+            p = rare(f, s, p, end);
+        if (p < end && s->state == AT_NAME)
             p = name(f, s, p, end);
-            break;
-        case AT_VALUE:
+        if (p < end && s->state == AT_VALUE)
             p = value(f, s, p, end);
-            break;
-        case AT_VALUE_LF:
-            if (*p++ == '\n')
-                value_end(f, s);
-            else
-                lose(s);
-            break;
-        case AT_HEAD_LF:
-            s->state = *p++ == '\n' ? AT_HEAD_END : AT_LOST;
-            break;
-        default:
-            start_line(s, !f, *p++);
-            break;
-        }
     }
     return p;
 }

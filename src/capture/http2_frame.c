@@ -104,8 +104,6 @@ static void run_park(struct http2_side *s)
 
     if (!s->run || (!s->run_have && !s->run_left))
         return;
-    if (s->run_have == GRPC_NONE && s->run <= s->unknown)
-        return;
     if (place == HTTP2_PARKED) {
         place = 0;
         for (unsigned i = 1; i < HTTP2_PARKED; i++) {
@@ -123,32 +121,44 @@ static void run_park(struct http2_side *s)
     s->parked_have[place] = s->run_have;
 }
 
-static void run_resume(struct http2_side *s, uint32_t stream)
+/* A run of another stream begins. Its own place is free before one is wanted. */
+static void run_switch(struct http2_side *s, uint32_t stream)
 {
     unsigned place = parked(s, stream);
+    uint32_t left = 0;
+    uint8_t have = stream <= s->unknown ? GRPC_NONE : 0;
 
-    s->run = stream;
-    s->run_left = 0;
-    s->run_have = stream <= s->unknown ? GRPC_NONE : 0;
     if (place < HTTP2_PARKED) {
-        s->run_left = s->parked_left[place];
-        s->run_have = s->parked_have[place];
+        left = s->parked_left[place];
+        have = s->parked_have[place];
         s->parked_stream[place] = 0;
     }
+    run_park(s);
+    s->run = stream;
+    s->run_left = left;
+    s->run_have = have;
+    s->messages = 0;
 }
 
-/* One byte of a message's prefix. */
-static void grpc_prefix(struct http2_side *s, uint8_t byte)
+/* Takes some of the n > 0 bytes, of a message's prefix. */
+static size_t grpc_prefix(struct http2_side *s, const uint8_t *bytes, size_t n)
 {
-    if (!s->run_have && byte > 1) { /* neither plain nor compressed */
+    if (!s->run_have && *bytes > 1) { /* neither plain nor compressed */
         s->run_have = GRPC_NONE;
-        return;
+        return 1;
     }
-    s->run_left = s->run_have ? s->run_left << 8 | byte : 0;
+    if (!s->run_have && n >= GRPC_PREFIX) { /* a body of zeros is many of these */
+        s->run_left = (uint32_t)bytes[1] << 24 | (uint32_t)bytes[2] << 16 |
+                      (uint32_t)bytes[3] << 8 | bytes[4];
+        s->messages += !s->run_left;
+        return GRPC_PREFIX;
+    }
+    s->run_left = s->run_have ? s->run_left << 8 | *bytes : 0;
     if (++s->run_have == GRPC_PREFIX) {
         s->run_have = 0;
         s->messages += !s->run_left;
     }
+    return 1;
 }
 
 /* bytes NULL: they were not seen. */
@@ -158,11 +168,10 @@ static void grpc_data(struct http2_side *s, const uint8_t *bytes, size_t n)
 
     while (at < n && s->run_have != GRPC_NONE) {
         if (s->run_have || !s->run_left) {
-            if (!bytes) {
+            if (bytes)
+                at += grpc_prefix(s, bytes + at, n - at);
+            else
                 s->run_have = GRPC_NONE;
-                return;
-            }
-            grpc_prefix(s, bytes[at++]);
             continue;
         }
         size_t some = s->run_left < n - at ? s->run_left : n - at;
@@ -313,9 +322,7 @@ static void frame_begin(struct http2_side *s, enum frame_side side, struct frame
     if (s->type == TYPE_DATA && s->left && s->stream != s->run) {
         if (s->body)
             run_tell(s, out);
-        run_park(s);
-        run_resume(s, s->stream);
-        s->messages = 0;
+        run_switch(s, s->stream);
     }
     payload_begin(s);
     if (s->flags & FLAG_PADDED &&

@@ -4,16 +4,18 @@
  * Header block fragments of HEADERS, CONTINUATION and PUSH_PROMISE are kept without padding,
  * priority fields and the promised stream's number, in the order in which they stand on the wire:
  * header compression depends on it, so every one is told of, whatever its stream. DATA is not kept:
- * runs of it on one stream are summed up and told with FRAME_BODY when another frame comes, or the
- * stream ends (FRAME_END). The client's preface is skipped. A frame longer than 16 MiB - 1 cannot
- * be; what breaks the rules of framing (a CONTINUATION that does not continue, padding longer than
- * the frame, the wrong stream number) is FRAME_LOST.
+ * runs of it on one stream are summed up and told with FRAME_BODY when DATA of another stream,
+ * HEADERS or RST_STREAM come, or the stream ends (FRAME_END): a stream that just goes on is silent.
+ * The client's preface is skipped. A frame longer than 16 MiB - 1 cannot be; what breaks the rules
+ * of framing (a CONTINUATION that does not continue, padding longer than the frame, the wrong
+ * stream number) is FRAME_LOST.
  */
 #ifndef SCOPE_CAPTURE_HTTP2_FRAME_H
 #define SCOPE_CAPTURE_HTTP2_FRAME_H
 
 #include "capture/frame.h"
 
+/* Streams whose gRPC message is remembered while DATA of others come. */
 enum { HTTP2_PARKED = 6 };
 
 /* One direction. All zero at the start. */

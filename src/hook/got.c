@@ -152,7 +152,7 @@ static bool add_needed(struct opened *o, const struct got_object *by)
  */
 static bool is_any_library(const char *name)
 {
-    return elf_starts(name, "SSL_") || elf_starts(name, "gnutls_");
+    return elf_starts(name, "SSL_") || elf_starts(name, "gnutls_") || elf_starts(name, "PR_");
 }
 
 /* Ours, where the slot leads, or would lead, to libc's function of that name. */

@@ -48,7 +48,7 @@
     X(connect, SSL_connect, int, (void *ssl), (ssl), -1)                                          \
     X(accept, SSL_accept, int, (void *ssl), (ssl), -1)                                            \
     X(clear, SSL_clear, int, (void *ssl), (ssl), 0)                                               \
-    X(free, SSL_free, void, (void *ssl), (ssl), )
+    X(release, SSL_free, void, (void *ssl), (ssl), )
 
 /* Helpers that must be there for an object to be observed, and those that may lack. */
 #define TLS_OPENSSL_HELPERS(X)                                        \
@@ -115,6 +115,34 @@ struct tls_datum {
     X(packet_get, gnutls_packet_get, void,                                                       \
       (void *packet, struct tls_datum *data, uint8_t *sequence))
 
+/*
+ * NSS: bytes go through NSPR's calls, on descriptors whose topmost layer is NSS's. Filled from
+ * NSS's own object a table has all of it; from NSPR's, what NSPR has.
+ */
+#define TLS_NSS_CALLS(X)                                                                           \
+    X(read, PR_Read, int32_t, (void *file, void *data, int32_t size), (file, data, size), -1)      \
+    X(write, PR_Write, int32_t, (void *file, const void *data, int32_t size), (file, data, size),  \
+      -1)                                                                                          \
+    X(recv, PR_Recv, int32_t, (void *file, void *data, int32_t size, int flags, uint32_t timeout), \
+      (file, data, size, flags, timeout), -1)                                                      \
+    X(send, PR_Send, int32_t,                                                                      \
+      (void *file, const void *data, int32_t size, int flags, uint32_t timeout),                   \
+      (file, data, size, flags, timeout), -1)                                                      \
+    X(end, PR_Close, int, (void *file), (file), -1)
+#define TLS_NSS_SSL_CALLS(X)                                                                \
+    X(handshake, SSL_ForceHandshake, int, (void *file), (file), -1)                         \
+    X(handshake_within, SSL_ForceHandshakeWithTimeout, int, (void *file, uint32_t timeout), \
+      (file, timeout), -1)
+#define TLS_NSS_HELPERS(X)                                                            \
+    X(identity_name, PR_GetNameForIdentity, const char *, (int identity))             \
+    X(descriptor, PR_FileDesc2NativeHandle, int, (void *file))                        \
+    X(get_error, PR_GetError, int32_t, (void))                                        \
+    X(channel_info, SSL_GetChannelInfo, int, (void *file, void *info, unsigned size)) \
+    X(next_protocol, SSL_GetNextProto, int,                                           \
+      (void *file, int *state, void *out, unsigned *length, unsigned room))           \
+    X(security, SSL_SecurityStatus, int,                                              \
+      (void *file, int *on, char **cipher, int *key, int *secret, char **issuer, char **subject))
+
 #define TLS_MEMBER(member, name, type, parameters, ...) type(*member) parameters;
 
 struct tls_openssl {
@@ -133,12 +161,21 @@ struct tls_gnutls {
     uint8_t observable;
 };
 
+struct tls_nss {
+    TLS_NSS_CALLS(TLS_MEMBER)
+    TLS_NSS_SSL_CALLS(TLS_MEMBER)
+    TLS_NSS_HELPERS(TLS_MEMBER)
+    uint8_t library;
+    uint8_t observable;
+};
+
 /* Where a name is defined, in the library or in what it needs. NULL: nowhere. */
 typedef void *tls_look_up(void *context, const char *name);
 
 /* Fills a table; false (and not observable) where a helper lacks. Calls that lack are NULL. */
 bool tls_openssl_fill(struct tls_openssl *api, tls_look_up *look_up, void *context);
 bool tls_gnutls_fill(struct tls_gnutls *api, tls_look_up *look_up, void *context);
+bool tls_nss_fill(struct tls_nss *api, tls_look_up *look_up, void *context);
 
 /* ------------------------------------------------------------------ whole calls */
 
@@ -156,7 +193,7 @@ int tls_openssl_do_handshake(TLS_OPENSSL_API);
 int tls_openssl_connect(TLS_OPENSSL_API);
 int tls_openssl_accept(TLS_OPENSSL_API);
 int tls_openssl_clear(TLS_OPENSSL_API);
-void tls_openssl_free(TLS_OPENSSL_API);
+void tls_openssl_release(TLS_OPENSSL_API);
 
 #define TLS_GNUTLS_API const struct tls_gnutls *api, void *session
 ssize_t tls_gnutls_recv(TLS_GNUTLS_API, void *data, size_t size);
@@ -170,6 +207,15 @@ ssize_t tls_gnutls_send_early_data(TLS_GNUTLS_API, const void *data, size_t size
 ssize_t tls_gnutls_send_file(TLS_GNUTLS_API, int fd, off_t *offset, size_t count);
 int tls_gnutls_handshake(TLS_GNUTLS_API);
 void tls_gnutls_deinit(TLS_GNUTLS_API);
+
+#define TLS_NSS_API const struct tls_nss *api, void *file
+int32_t tls_nss_read(TLS_NSS_API, void *data, int32_t size);
+int32_t tls_nss_write(TLS_NSS_API, const void *data, int32_t size);
+int32_t tls_nss_recv(TLS_NSS_API, void *data, int32_t size, int flags, uint32_t timeout);
+int32_t tls_nss_send(TLS_NSS_API, const void *data, int32_t size, int flags, uint32_t timeout);
+int tls_nss_end(TLS_NSS_API);
+int tls_nss_handshake(TLS_NSS_API);
+int tls_nss_handshake_within(TLS_NSS_API, uint32_t timeout);
 
 /* ------------------------------------------------------------------ sessions (tls_session.c) */
 
@@ -221,6 +267,9 @@ struct tls_found {
 };
 struct tls_found tls_openssl_of(const void *from, const char *name);
 struct tls_found tls_gnutls_of(const void *from, const char *name);
+struct tls_found tls_nss_of(const void *from, const char *name);
+/* The table of NSS itself, whoever asks; NULL: not loaded, or not observable. */
+const struct tls_nss *tls_nss_loaded(void);
 
 /* Objects may have gone (dlclose): what was found is to be found anew. */
 void tls_objects_changed(void);

@@ -9,7 +9,7 @@
 #include "hook/elf.h"
 #include "intercept/common.h"
 
-enum { TABLES = 12, CALLERS = 256, INSIDE = 1 };
+enum { TABLES = 64, CALLERS = 512, WAYS = 4, INSIDE = 1 };
 
 /* The low bit of `value` is INSIDE. address is 0 while the others are written. */
 struct caller {
@@ -28,7 +28,7 @@ struct search {
     const ElfW(Dyn) * needs; /* the caller's dynamic section, for what it needs */
     const char *strings;
     struct elf_object best;
-    int weight; /* of the best: 3 file, 2 needed, 1 any, 0 none */
+    int weight; /* of the best: 4 the caller itself, 3 file, 2 needed, 1 any, 0 none */
 };
 
 struct lookup_caller {
@@ -75,7 +75,9 @@ static int look_for_library(struct dl_phdr_info *info, size_t size, void *contex
     if (!object_of(info, &o) || o.dynamic == _DYNAMIC || !elf_find(&o, s->name, s->hash))
         return 0;
     int weight = 1;
-    if (s->file && o.soname && elf_same(o.soname, s->file))
+    if (o.dynamic == s->needs)
+        weight = 4; /* its own calls of what it has mean that */
+    else if (s->file && o.soname && elf_same(o.soname, s->file))
         weight = 3;
     else if (needs(s, o.soname))
         weight = 2;
@@ -83,7 +85,7 @@ static int look_for_library(struct dl_phdr_info *info, size_t size, void *contex
         s->weight = weight;
         s->best = o;
     }
-    return weight == 3;
+    return weight == 4;
 }
 
 /* The file that version `index` of an import comes from. */
@@ -129,8 +131,8 @@ static const char *file_of_import(const struct elf_object *o, const char *name)
     return NULL;
 }
 
-/* The object whose `name` is meant by `by` (NULL: by nobody in particular). */
-static bool library_of(const struct elf_object *by, const char *name, struct elf_object *library)
+/* The object whose `name` is meant by `by` (NULL: by nobody in particular). Its weight, 0: none. */
+static int library_of(const struct elf_object *by, const char *name, struct elf_object *library)
 {
     struct search s = {.name = name, .hash = elf_gnu_hash(name)};
     if (by) {
@@ -140,7 +142,7 @@ static bool library_of(const struct elf_object *by, const char *name, struct elf
     }
     dl_iterate_phdr(look_for_library, &s);
     *library = s.best;
-    return s.weight > 0;
+    return s.weight;
 }
 
 static void *in_object(void *context, const char *name)
@@ -151,7 +153,7 @@ static void *in_object(void *context, const char *name)
     if (s)
         return elf_address(o, s);
     /* of a family of libraries the other one: ERR_peek_error is libcrypto's */
-    if (!file_of_import(o, name) || !library_of(o, name, &other))
+    if (library_of(o, name, &other) < 2)
         return NULL;
     s = elf_find(&other, name, elf_gnu_hash(name));
     return s ? elf_address(&other, s) : NULL;
@@ -166,7 +168,14 @@ struct family {
     bool (*fill)(void *api, tls_look_up *look_up, void *context);
     struct caller *callers;
     uint32_t used;
+    uint32_t turn; /* of the callers' places that give way to others */
+    struct {
+        const ElfW(Dyn) * object;
+        uint32_t closes; /* as it was when the table was filled */
+    } of[TABLES];
 };
+
+static uint32_t closes; /* how often objects may have gone */
 
 static bool fill_openssl(void *api, tls_look_up *look_up, void *context)
 {
@@ -178,46 +187,101 @@ static bool fill_gnutls(void *api, tls_look_up *look_up, void *context)
     return tls_gnutls_fill(api, look_up, context);
 }
 
+static bool fill_nss(void *api, tls_look_up *look_up, void *context)
+{
+    return tls_nss_fill(api, look_up, context);
+}
+
 static struct tls_openssl openssl_tables[TABLES];
 static struct tls_gnutls gnutls_tables[TABLES];
-static struct caller openssl_callers[CALLERS], gnutls_callers[CALLERS];
-static struct family openssl = {(char *)openssl_tables, sizeof(openssl_tables[0]), fill_openssl,
-                                openssl_callers, 0};
-static struct family gnutls = {(char *)gnutls_tables, sizeof(gnutls_tables[0]), fill_gnutls,
-                               gnutls_callers, 0};
+static struct tls_nss nss_tables[TABLES];
+static struct caller openssl_callers[CALLERS], gnutls_callers[CALLERS], nss_callers[CALLERS];
+static const struct tls_nss *nss_itself;
+static struct family openssl = {.tables = (char *)openssl_tables,
+                                .size = sizeof(openssl_tables[0]),
+                                .fill = fill_openssl,
+                                .callers = openssl_callers};
+static struct family gnutls = {.tables = (char *)gnutls_tables,
+                               .size = sizeof(gnutls_tables[0]),
+                               .fill = fill_gnutls,
+                               .callers = gnutls_callers};
+static struct family nss = {.tables = (char *)nss_tables,
+                            .size = sizeof(nss_tables[0]),
+                            .fill = fill_nss,
+                            .callers = nss_callers};
+
+static void forget(struct caller *callers)
+{
+    for (unsigned i = 0; i < CALLERS; i++) {
+        if (__atomic_load_n(&callers[i].address, __ATOMIC_RELAXED))
+            __atomic_store_n(&callers[i].address, 0, __ATOMIC_RELAXED);
+    }
+}
 
 /* The table that is as this one; a library that was there before keeps its own. */
-static const void *keep(struct family *f, const void *made)
+static const void *keep(struct family *f, const void *made, const ElfW(Dyn) * object, uint32_t when)
 {
     uint32_t used = __atomic_load_n(&f->used, __ATOMIC_ACQUIRE);
     for (uint32_t i = 0; i < used && i < TABLES; i++) {
-        if (!__builtin_memcmp(f->tables + i * f->size, made, f->size))
+        if (!__builtin_memcmp(f->tables + i * f->size, made, f->size)) {
+            __atomic_store_n(&f->of[i].object, NULL, __ATOMIC_RELAXED);
+            __atomic_store_n(&f->of[i].closes, when, __ATOMIC_RELEASE);
+            __atomic_store_n(&f->of[i].object, object, __ATOMIC_RELEASE);
+            return f->tables + i * f->size;
+        }
+    }
+    /* so many that some must have gone: the oldest gives way, and whoever means it asks again */
+    uint32_t turn = __atomic_fetch_add(&f->used, 1, __ATOMIC_ACQ_REL), at = turn % TABLES;
+    if (turn >= TABLES) {
+        forget(f->callers);
+        __atomic_store_n(&nss_itself, NULL, __ATOMIC_RELAXED);
+    }
+    __atomic_store_n(&f->of[at].object, NULL, __ATOMIC_RELEASE);
+    __builtin_memcpy(f->tables + at * f->size, made, f->size);
+    __atomic_store_n(&f->of[at].closes, when, __ATOMIC_RELEASE);
+    __atomic_store_n(&f->of[at].object, object, __ATOMIC_RELEASE);
+    return f->tables + at * f->size;
+}
+
+/* The table of this object, if it was filled since objects may last have gone. */
+static const void *kept(struct family *f, const ElfW(Dyn) * object, uint32_t when)
+{
+    for (uint32_t i = 0; i < TABLES && i < __atomic_load_n(&f->used, __ATOMIC_ACQUIRE); i++) {
+        if (__atomic_load_n(&f->of[i].object, __ATOMIC_ACQUIRE) == object &&
+            __atomic_load_n(&f->of[i].closes, __ATOMIC_ACQUIRE) == when)
             return f->tables + i * f->size;
     }
-    /* so many that some must have gone: the oldest gives way */
-    uint32_t at = __atomic_fetch_add(&f->used, 1, __ATOMIC_ACQ_REL) % TABLES;
-    __builtin_memcpy(f->tables + at * f->size, made, f->size);
-    return f->tables + at * f->size;
+    return NULL;
+}
+
+static const void *table_of(struct family *f, struct elf_object *library, uint32_t when)
+{
+    union {
+        struct tls_openssl openssl;
+        struct tls_gnutls gnutls;
+        struct tls_nss nss;
+    } made;
+    const void *api = kept(f, library->dynamic, when);
+    if (api)
+        return api;
+    __builtin_memset(&made, 0, sizeof(made));
+    f->fill(&made, in_object, library);
+    return keep(f, &made, library->dynamic, when);
 }
 
 static __attribute__((noinline, cold)) struct tls_found
 find_out(struct family *f, struct caller *place, const void *from, const char *name)
 {
-    union {
-        struct tls_openssl openssl;
-        struct tls_gnutls gnutls;
-    } made;
     struct lookup_caller caller = {.address = (uintptr_t)from};
     struct elf_object library;
     struct tls_found found = {NULL, false};
+    uint32_t when = __atomic_load_n(&closes, __ATOMIC_ACQUIRE);
     int error = errno;
 
     dl_iterate_phdr(look_for_caller, &caller);
     if (!library_of(caller.found ? &caller.object : NULL, name, &library))
         return found;
-    __builtin_memset(&made, 0, sizeof(made));
-    f->fill(&made, in_object, &library);
-    found.api = keep(f, &made);
+    found.api = table_of(f, &library, when);
     found.inside = caller.found &&
                    (caller.object.dynamic == _DYNAMIC || caller.object.dynamic == library.dynamic);
     __atomic_store_n(&place->address, 0, __ATOMIC_RELAXED);
@@ -225,20 +289,34 @@ find_out(struct family *f, struct caller *place, const void *from, const char *n
     __atomic_store_n(&place->value, (uintptr_t)found.api | (found.inside ? INSIDE : 0),
                      __ATOMIC_RELAXED);
     __atomic_store_n(&place->address, (uintptr_t)from, __ATOMIC_RELEASE);
+    if (__atomic_load_n(&closes, __ATOMIC_ACQUIRE) != when)
+        __atomic_store_n(&place->address, 0, __ATOMIC_RELAXED);
     errno = error;
     return found;
+}
+
+/* Where a new caller goes; of many that share a place, each gives way in turn. */
+static struct caller *free_way(struct family *f, struct caller *ways)
+{
+    for (unsigned i = 0; i < WAYS; i++) {
+        if (!__atomic_load_n(&ways[i].address, __ATOMIC_RELAXED))
+            return &ways[i];
+    }
+    return &ways[__atomic_fetch_add(&f->turn, 1, __ATOMIC_RELAXED) % WAYS];
 }
 
 static inline struct tls_found found_by(struct family *f, const void *from, const char *name)
 {
     uintptr_t address = (uintptr_t)from;
-    struct caller *place = &f->callers[(address ^ address >> 8) % CALLERS];
-    if (likely(__atomic_load_n(&place->address, __ATOMIC_ACQUIRE) == address)) {
-        uintptr_t value = __atomic_load_n(&place->value, __ATOMIC_ACQUIRE);
-        if (likely(__atomic_load_n(&place->address, __ATOMIC_RELAXED) == address))
+    struct caller *ways = &f->callers[(address ^ address >> 8) % (CALLERS / WAYS) * WAYS];
+    for (unsigned i = 0; i < WAYS; i++) {
+        if (__atomic_load_n(&ways[i].address, __ATOMIC_ACQUIRE) != address)
+            continue;
+        uintptr_t value = __atomic_load_n(&ways[i].value, __ATOMIC_ACQUIRE);
+        if (likely(__atomic_load_n(&ways[i].address, __ATOMIC_RELAXED) == address))
             return (struct tls_found){(const void *)(value & ~(uintptr_t)INSIDE), value & INSIDE};
     }
-    return find_out(f, place, from, name);
+    return find_out(f, free_way(f, ways), from, name);
 }
 
 struct tls_found tls_openssl_of(const void *from, const char *name)
@@ -251,12 +329,36 @@ struct tls_found tls_gnutls_of(const void *from, const char *name)
     return found_by(&gnutls, from, name);
 }
 
+struct tls_found tls_nss_of(const void *from, const char *name)
+{
+    return found_by(&nss, from, name);
+}
+
+const struct tls_nss *tls_nss_loaded(void)
+{
+    const struct tls_nss *api = __atomic_load_n(&nss_itself, __ATOMIC_ACQUIRE);
+    struct elf_object library;
+    if (likely(api))
+        return api;
+    uint32_t when = __atomic_load_n(&closes, __ATOMIC_ACQUIRE);
+    int error = errno;
+    if (library_of(NULL, "SSL_ForceHandshake", &library))
+        api = table_of(&nss, &library, when);
+    if (api && api->observable)
+        __atomic_store_n(&nss_itself, api, __ATOMIC_RELEASE);
+    errno = error;
+    return api && api->observable ? api : NULL;
+}
+
 void tls_objects_changed(void)
 {
-    for (unsigned i = 0; i < CALLERS; i++) {
-        if (__atomic_load_n(&openssl_callers[i].address, __ATOMIC_RELAXED))
-            __atomic_store_n(&openssl_callers[i].address, 0, __ATOMIC_RELAXED);
-        if (__atomic_load_n(&gnutls_callers[i].address, __ATOMIC_RELAXED))
-            __atomic_store_n(&gnutls_callers[i].address, 0, __ATOMIC_RELAXED);
+    __atomic_fetch_add(&closes, 1, __ATOMIC_ACQ_REL);
+    if (__atomic_load_n(&openssl.used, __ATOMIC_RELAXED))
+        forget(openssl_callers);
+    if (__atomic_load_n(&gnutls.used, __ATOMIC_RELAXED))
+        forget(gnutls_callers);
+    if (__atomic_load_n(&nss.used, __ATOMIC_RELAXED)) {
+        forget(nss_callers);
+        __atomic_store_n(&nss_itself, NULL, __ATOMIC_RELAXED);
     }
 }

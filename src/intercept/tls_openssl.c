@@ -243,8 +243,8 @@ int tls_openssl_clear(TLS_OPENSSL_API)
 
 /* Before it: the next session may have this address at once. (One that is held elsewhere as well is
  * found anew.) */
-void tls_openssl_free(TLS_OPENSSL_API)
+void tls_openssl_release(TLS_OPENSSL_API)
 {
     tls_forget(ssl);
-    api->free(ssl);
+    api->release(ssl);
 }

@@ -23,20 +23,26 @@ _Static_assert(sizeof(struct session) == 64, "a session is one cache line");
 
 /* Mapped at the first use: most programs have no TLS. */
 static struct session *table;
+static uint32_t no_room; /* there was no memory for it: not asked for at every call */
 
 static struct session *sessions(void)
 {
     struct session *t = __atomic_load_n(&table, __ATOMIC_ACQUIRE);
     if (likely(t))
         return t;
-    if (hook_region->sandboxed)
+    if (hook_region->sandboxed || __atomic_load_n(&no_room, __ATOMIC_RELAXED))
         return NULL;
     const size_t size = SESSIONS * sizeof(*t);
     long at = sys(mmap, NULL, size, PROT_READ | PROT_WRITE,
                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (at < 0 && at > -4096)
+    if (at < 0 && at > -4096) {
+        __atomic_store_n(&no_room, 1, __ATOMIC_RELAXED);
         return NULL;
+    }
     sys(madvise, at, size, MADV_NOHUGEPAGE);
+    /* where mlockall has all that is mapped filled and locked */
+    sys(munlock, at, size);
+    sys(madvise, at, size, MADV_DONTNEED);
     sys(madvise, at, size, MADV_DONTDUMP);
     struct session *made = (struct session *)at;
     if (__atomic_compare_exchange_n(&table, &t, made, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
@@ -181,6 +187,7 @@ bool tls_begin(struct tls_call *call, int direction)
         return false;
     call->moved.lane = lane;
     call->moved.direction = direction;
+    call->moved.fd = -1;
     call->unfinished = false;
     return true;
 }

@@ -173,6 +173,7 @@ static void fields_read(struct lines *l, struct arena *arena, struct http_messag
         else
             out->fields_dropped++;
     }
+    out->cut = !more;
 }
 
 int http1_parse(const char *bytes, size_t length, struct arena *arena, struct http_message *out)

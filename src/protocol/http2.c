@@ -201,6 +201,8 @@ int http2_decode(struct http2_decoder *d, const uint8_t *block, size_t length, s
     out->major = 2;
     if (d->broken)
         return -EBADMSG;
+    if (!length)
+        block = (const uint8_t *)""; /* which may have been NULL */
     while (!(flags & NGHTTP2_HD_INFLATE_FINAL)) {
         nghttp2_nv nv;
         ssize_t n = nghttp2_hd_inflate_hd2(d->inflater, &nv, &flags, block, length, 1);

@@ -26,10 +26,10 @@ void http2_decoder_settled(struct http2_decoder *d);
 /*
  * One whole header block. Fields are copied to the arena (which may drop them, as may
  * HTTP2_HEAD_MAX bytes of names and values: fields_dropped). A block without pseudo fields is a
- * trailer: is_request false, status 0. Returns 0; -EPROTO: its pseudo fields are those of no
- * message, and what is in *out means nothing; -ENOMEM: the arena has no room for them; after these
- * two the next block can be decoded; -EBADMSG: the block is malformed, and the decoder is of no use
- * any more.
+ * trailer: is_request false, status 0. :protocol (RFC 8441) is kept as a field. Returns 0; -EPROTO:
+ * its pseudo fields are those of no message, and what is in *out means nothing; -ENOMEM: the arena
+ * has no room for them; after these two the next block can be decoded; -EBADMSG: the block is
+ * malformed, and the decoder is of no use any more.
  */
 int http2_decode(struct http2_decoder *d, const uint8_t *block, size_t length, struct arena *arena,
                  struct http_message *out);

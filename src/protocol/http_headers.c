@@ -97,11 +97,25 @@ static struct text value_said(struct text name, struct text value, bool raw, str
     return one_of(name, urls) ? http_url_redacted(value, arena) : value;
 }
 
+/* "http.request.header.<name>", NUL-ended, in lower case whatever the configuration's. */
+static char *header_key(bool is_request, struct text name, struct arena *arena)
+{
+    const char *prefix = is_request ? "http.request.header." : "http.response.header.";
+    size_t length = strlen(prefix);
+    char *key = arena_take(arena, length + name.length + 1);
+
+    if (!key)
+        return NULL;
+    memcpy(key, prefix, length);
+    for (size_t i = 0; i < name.length; i++)
+        key[length + i] = http_lower(name.data[i]);
+    return key;
+}
+
 /* The fields of one entry of the list. Returns whether it has become an attribute. */
 static bool header_add(const struct http_message *m, struct text name, bool raw,
                        struct attribute_list *list)
 {
-    const char *kind = m->is_request ? "request" : "response";
     size_t count = 0, room = 0;
 
     for (size_t i = 0; i < m->field_count; i++)
@@ -110,9 +124,8 @@ static bool header_add(const struct http_message *m, struct text name, bool raw,
         return false;
 
     struct text *values = arena_take(list->arena, room * sizeof(*values));
-    struct text key =
-        arena_format(list->arena, "http.%s.header.%.*s", kind, (int)name.length, name.data);
-    if (!values || !key.data) {
+    char *key = header_key(m->is_request, name, list->arena);
+    if (!values || !key) {
         list->dropped++;
         return false;
     }
@@ -121,7 +134,7 @@ static bool header_add(const struct http_message *m, struct text name, bool raw,
             values[count++] = value_said(name, m->fields[i].value, raw, list->arena);
     }
     uint32_t dropped = list->dropped;
-    attributes_texts(list, key.data, values, count);
+    attributes_texts(list, key, values, count);
     return list->dropped == dropped;
 }
 

@@ -29,6 +29,7 @@ struct http_message {
     struct text authority;
     size_t field_count;
     uint32_t fields_dropped; /* beyond HTTP_FIELDS_MAX, malformed, or cut in the middle */
+    bool cut; /* the end of the section is missing: there may have been more fields */
     struct http_field fields[HTTP_FIELDS_MAX]; /* last: a copy has as many as there are */
 };
 
@@ -73,8 +74,8 @@ void http_target_of(const struct http_message *request, bool server, bool tls, s
 
 /*
  * url.full of a client's request (3.2): userinfo and the values of secret parameters redacted. The
- * authority is the request's, as it came, or the peer's where it has none (peer_address: an IP
- * address without brackets or a name, empty when it has none). CONNECT's is its authority alone.
+ * authority is the request's, as it came, or the peer's where it surely has none (peer_address: an
+ * IP address without brackets or a name, empty when it has none). CONNECT's is its authority alone.
  * Empty: not known, or the arena is at its limit.
  */
 struct text http_url_full(const struct http_message *request, bool tls, struct text peer_address,
@@ -116,9 +117,9 @@ bool http_header_secret(struct text name);
  * Adds, for each entry of `allowed` that the message has a field of, the attribute
  * "http.request.header.<name>" or "http.response.header.<name>" with the values of all fields of
  * that name, in order, to the list; key and items live in the list's arena, values there or in the
- * message. An entry is a whole field name in lower case; what is none matches nothing. Values of
- * secret fields become REDACTED each, and those of referer, location and content-location are
- * redacted as URLs, unless the entry ends with '!', which asks for them as they came
+ * message. An entry is a whole field name, its case does not count; what is none matches nothing.
+ * Values of secret fields become REDACTED each, and those of referer, location and content-location
+ * are redacted as URLs, unless the entry ends with '!', which asks for them as they came
  * ("authorization!"). Of two entries of one name the later decides. Returns how many attributes
  * were set; what the arena had no memory for is counted in list->dropped.
  */

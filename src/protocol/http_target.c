@@ -493,6 +493,16 @@ void http_target_of(const struct http_message *request, bool server, bool tls, s
     out->query = http_query_redacted(url.query, arena);
 }
 
+/* Whether a request names no authority at all: not in fields that did not reach us either. */
+static bool authority_unsaid(const struct http_message *m)
+{
+    struct text host;
+    size_t hosts = http_field_count(m, "host", &host);
+
+    return !is_tunnel(m) && !m->authority.length && hosts <= 1 && !host.length && !m->cut &&
+           !m->fields_dropped;
+}
+
 /* The peer as an authority; empty: it cannot be one. */
 static struct text peer_authority(struct text address, int port, bool tls, struct arena *arena)
 {
@@ -532,7 +542,7 @@ struct text http_url_full(const struct http_message *request, bool tls, struct t
     if (!url.scheme.length) {
         url.scheme = scheme_of(request, false, tls, arena);
         url.authority = authority_of(request);
-        if (!url.authority.length && !is_tunnel(request)) {
+        if (authority_unsaid(request)) {
             bool secure = text_is(url.scheme, "https");
             url.authority = peer_authority(peer_address, peer_port, secure, arena);
         }

@@ -33,6 +33,7 @@ struct series_value {
     double number;   /* a sum's or gauge's value, or the histogram's sum */
     double min, max; /* max < min: none */
     uint64_t count;
+    uint64_t since; /* unix ns from which the next delta counts; 0: as the reader's others */
     uint64_t bucket[];
 };
 
@@ -54,6 +55,8 @@ struct series {
     const struct instrument *instrument;
     struct series_value *total;
     struct series_value *sent[SERIES_READERS]; /* as of the last collection; NULL: never */
+    struct series_value *before;               /* sent, as it was when remembered */
+    bool remembered;                           /* of the last collection that was */
 };
 
 struct instrument_state {
@@ -70,6 +73,7 @@ struct series_set {
     uint64_t start;      /* unix ns */
     uint64_t collected[SERIES_READERS]; /* unix ns of the last collection that was taken, 0 never */
     uint64_t offered[SERIES_READERS];   /* unix ns of the last collection */
+    uint64_t before;                    /* collected, as it was when remembered */
     struct series **table;              /* by hash, open addressing */
     uint32_t table_size, table_used;
 };
@@ -106,5 +110,13 @@ size_t series_collect(struct series_set *set, unsigned reader, enum temporality 
 
 /* The reader has got what the last series_collect gave for it, with the same `temporality`. */
 void series_taken(struct series_set *set, unsigned reader, enum temporality temporality);
+
+/*
+ * For one reader of deltas. series_remember, before series_taken: what that takes can be had back.
+ * series_back: so many points of that collection, counted through all metrics, were not delivered:
+ * they are due again, with what came since, until the next series_collect for this reader.
+ */
+void series_remember(struct series_set *set, unsigned reader, enum temporality temporality);
+void series_back(struct series_set *set, unsigned reader, size_t from, size_t count);
 
 #endif

@@ -62,7 +62,10 @@ static bool work_out(struct told *t)
         t->peer = arena_copy(t->arena, peer.data, peer.length);
     }
     http_target_of(x->request, x->server, x->tls, t->arena, &t->target);
-    if (!t->target.host.length && !x->server) {
+    /* who is asked without a name is asked by address; a name that we failed to read is not known
+     */
+    if (!t->target.host.length && !x->server && !x->request->cut && !x->request->fields_dropped &&
+        !http_field(x->request, "host").length) {
         t->target.host = t->peer;
         t->target.port = c ? c->peer.port : 0;
     }

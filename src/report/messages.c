@@ -187,9 +187,13 @@ static void request_came(const struct arrived *a, const struct http_message *m, 
             trace_learn(f, &x->ids, &remote, state);
         }
     } else {
-        struct text server = http_field(m, "host");
-        x->start = setup_told(f, a->d->description, t, &x->ids, a->tid, x->start,
-                              m->authority.length ? m->authority : server);
+        struct http_target target;
+        char host[256];
+        http_target_of(m, false, x->tls, arena, &target);
+        size_t n = target.host.length < sizeof(host) ? target.host.length : 0;
+        memcpy(host, n ? target.host.data : "", n); /* the arena is emptied for each span */
+        x->start =
+            setup_told(f, a->d->description, t, &x->ids, a->tid, x->start, (struct text){host, n});
     }
     exchange_counted(f, x, 1);
 }

@@ -159,6 +159,32 @@ static const struct instrument instruments[METRIC_IDS] = {
     [METRIC_PROCESSED_SPANS] = COUNTER(scope_self, "otel.sdk.processor.span.processed", "{span}",
                                        "The number of spans for which the processing has finished, "
                                        "either successful or failed."),
+    [METRIC_INFLIGHT_POINTS] = LEVEL(
+        scope_self, "otel.sdk.exporter.metric_data_point.inflight", "{data_point}",
+        "The number of metric data points which were passed to the exporter, but that have not "
+        "been exported yet (neither successful, nor failed)."),
+    [METRIC_INFLIGHT_LOGS] =
+        LEVEL(scope_self, "otel.sdk.exporter.log.inflight", "{log_record}",
+              "The number of log records which were passed to the exporter, but that have not been "
+              "exported yet (neither successful, nor failed)."),
+    [METRIC_INFLIGHT_SPANS] = LEVEL(
+        scope_self, "otel.sdk.exporter.span.inflight", "{span}",
+        "The number of spans which were passed to the exporter, but that have not been exported "
+        "yet (neither successful, nor failed)."),
+    [METRIC_QUEUE_SIZE_LOGS] =
+        LEVEL(scope_self, "otel.sdk.processor.log.queue.size", "{log_record}",
+              "The number of log records in the queue of the processor."),
+    [METRIC_QUEUE_SIZE_SPANS] = LEVEL(scope_self, "otel.sdk.processor.span.queue.size", "{span}",
+                                      "The number of spans in the queue of the processor."),
+    [METRIC_QUEUE_CAPACITY_LOGS] =
+        LEVEL(scope_self, "otel.sdk.processor.log.queue.capacity", "{log_record}",
+              "The maximum number of log records the queue of the processor can hold."),
+    [METRIC_QUEUE_CAPACITY_SPANS] =
+        LEVEL(scope_self, "otel.sdk.processor.span.queue.capacity", "{span}",
+              "The maximum number of spans the queue of the processor can hold."),
+    [METRIC_EXPORT_DURATION] =
+        HISTOGRAM(scope_self, "otel.sdk.exporter.operation.duration",
+                  "The duration of exporting a batch of telemetry records.", name_bounds),
 };
 
 struct attribute attribute_text(const char *key, const char *value)
@@ -469,19 +495,6 @@ static void dropped(struct fold *f)
     }
 }
 
-void fold_note_export(struct fold *f, const char *component, enum signal signal, const char *error,
-                      uint64_t n)
-{
-    bool before = error && !strcmp(error, "queue_full");
-    enum instrument_id first = before ? METRIC_PROCESSED_POINTS : METRIC_EXPORTED_POINTS;
-    struct attribute a[2] = {attribute_text("otel.component.type", component)};
-    uint32_t count = 1;
-
-    if (error)
-        a[count++] = attribute_text("error.type", error);
-    series_add_int(fold_series(f, first + (enum instrument_id)signal, a, count), (int64_t)n);
-}
-
 uint64_t fold_dropped(const struct fold *f, enum drop cause)
 {
     if (cause >= DROP_COUNT)
@@ -512,4 +525,14 @@ size_t fold_metrics(struct fold *f, unsigned reader, enum temporality temporalit
 void fold_metrics_taken(struct fold *f, unsigned reader, enum temporality temporality)
 {
     series_taken(&f->series, reader, temporality);
+}
+
+void fold_metrics_remember(struct fold *f, unsigned reader, enum temporality temporality)
+{
+    series_remember(&f->series, reader, temporality);
+}
+
+void fold_metrics_back(struct fold *f, unsigned reader, size_t from, size_t count)
+{
+    series_back(&f->series, reader, from, count);
 }

@@ -29,6 +29,8 @@ enum {
 struct unit {
     struct unit *next;
     size_t items;
+    size_t from;       /* the first of them, counted in the batch that they came with */
+    bool exposed;      /* a server may have taken it, and did not say so */
     uint64_t tried;    /* when first, CLOCK_MONOTONIC ns; 0: not yet */
     size_t at, length; /* what is left of data: at to length */
     size_t room;       /* of data */
@@ -46,6 +48,7 @@ struct queue {
     size_t pack;              /* lines go into units of this size; a longer line into its own */
     size_t line_max;          /* what the encoder may make */
     bool separated;           /* newlines stand between lines only: StatsD datagrams */
+    size_t put;               /* items of the batch that is being put, so far */
     uint64_t dropped, failed; /* items: at the bound; refused for good */
     uint64_t sent;            /* items */
     unsigned failures;        /* attempts in a row that got nowhere */
@@ -169,6 +172,8 @@ static void add(struct queue *q, const char *data, size_t length, size_t items)
         length--;
     struct unit *u = NULL;
     size_t room = length;
+    size_t from = q->put;
+    q->put += items;
     if (q->options.items_max && q->items + items > q->options.items_max) {
         q->dropped += items;
         return;
@@ -185,7 +190,7 @@ static void add(struct queue *q, const char *data, size_t length, size_t items)
         q->dropped += items;
         return;
     }
-    *u = (struct unit){.items = items, .length = length, .room = room};
+    *u = (struct unit){.items = items, .from = from, .length = length, .room = room};
     memcpy(u->data, data, length);
     if (q->last)
         q->last->next = u;
@@ -232,6 +237,7 @@ static void take_unit(void *context, const void *data, size_t length, size_t ite
 uint64_t queue_put(struct queue *q, const struct batch *batch)
 {
     q->dropped = 0;
+    q->put = 0;
     q->room = q->conf->memory_queue - q->conf->memory_queue / METRICS_SHARE;
     size_t left_out = q->encoder->encode(batch, q->conf, q->line_max, take_unit, q);
     return q->dropped + left_out;
@@ -242,6 +248,7 @@ bool queue_put_whole(struct queue *q, const struct batch *batch, uint64_t *left_
     struct unit *last = q->last, before = last ? *last : (struct unit){0};
 
     q->dropped = 0;
+    q->put = 0;
     q->room = q->first ? q->conf->memory_queue : SIZE_MAX;
     *left_out = q->encoder->encode(batch, q->conf, q->line_max, take_unit, q);
     if (!q->dropped)
@@ -277,7 +284,7 @@ static void keep_reason(struct queue *q)
     q->reason[length] = '\0';
 }
 
-/* The unit at the front is done with: taken (error NULL), or lost for this reason. */
+/* Items of the unit at the front are done with: taken (error NULL), or lost for this reason. */
 static void settle(struct queue *q, uint64_t items, const char *error)
 {
     if (error)
@@ -286,6 +293,13 @@ static void settle(struct queue *q, uint64_t items, const char *error)
         q->sent += items;
     if (items && q->options.done)
         q->options.done(q->options.context, items, error);
+}
+
+/* And so is the whole unit. */
+static void end(struct queue *q, const char *error)
+{
+    if (q->options.ended)
+        q->options.ended(q->options.context, now_mono() - q->first->tried, error);
 }
 
 static uint64_t longest_back_off(const struct queue *q)
@@ -328,6 +342,12 @@ static uint64_t gives_up_at(const struct queue *q)
     return u && u->tried && q->options.limit ? u->tried + q->options.limit : UINT64_MAX;
 }
 
+/* What no server can have taken need not be lost with its unit. */
+static bool is_kept(struct queue *q, const struct unit *u)
+{
+    return !u->exposed && q->options.keep && q->options.keep(q->options.context, u->from, u->items);
+}
+
 /* What has been tried for as long as it may be is dropped. */
 static void give_up(struct queue *q)
 {
@@ -335,7 +355,11 @@ static void give_up(struct queue *q)
         if (q->look)
             snprintf(q->reason, sizeof(q->reason), "no answer in time");
         q->look = 0;
-        settle(q, q->first->items, "timeout");
+        if (is_kept(q, q->first))
+            q->failed += q->first->items;
+        else
+            settle(q, q->first->items, "timeout");
+        end(q, "timeout");
         pop(q);
     }
 }
@@ -378,6 +402,7 @@ static int judge(struct queue *q, const struct unit *u)
     if (verdict.outcome == OUTCOME_REFUSED) {
         snprintf(status, sizeof(status), "%d", reply->status);
         settle(q, u->items, status);
+        end(q, status);
         return 0;
     }
     uint64_t rejected = verdict.rejected < u->items ? verdict.rejected : u->items;
@@ -386,6 +411,7 @@ static int judge(struct queue *q, const struct unit *u)
                     verdict.message);
     settle(q, rejected, "rejected");
     settle(q, u->items - rejected, NULL);
+    end(q, rejected ? "rejected" : NULL);
     return 0;
 }
 
@@ -395,12 +421,16 @@ static int try_first(struct queue *q, uint64_t deadline)
     struct unit *u = q->first;
     uint64_t now = now_mono();
 
-    if (!u->tried)
+    if (!u->tried) {
         u->tried = now;
+        if (q->options.begun)
+            q->options.begun(q->options.context, u->items);
+    }
     if (q->options.limit && deadline > u->tried + q->options.limit)
         deadline = u->tried + q->options.limit;
     int r = transport_send(q->transport, u->data + u->at, u->length - u->at, deadline);
     if (r == -EAGAIN || r == -EINPROGRESS) {
+        u->exposed |= transport_exposed(q->transport);
         if (r == -EAGAIN)
             keep_reason(q);
         return r;
@@ -408,12 +438,14 @@ static int try_first(struct queue *q, uint64_t deadline)
     if (r < 0) {
         keep_reason(q);
         settle(q, u->items, "refused");
+        end(q, "refused");
         return 0;
     }
     if (transport_is_http(q->transport))
         return judge(q, u);
     q->reason[0] = '\0';
     settle(q, u->items, NULL);
+    end(q, NULL);
     return 0;
 }
 
@@ -486,6 +518,11 @@ uint64_t queue_due(const struct queue *q)
 size_t queue_items(const struct queue *q)
 {
     return q->items;
+}
+
+size_t queue_inflight(const struct queue *q)
+{
+    return q->first && q->first->tried ? q->first->items : 0;
 }
 
 uint64_t queue_sent(const struct queue *q)

@@ -78,6 +78,13 @@ size_t fold_metrics(struct fold *f, unsigned reader, enum temporality temporalit
  * come again with the next: metrics wait here, folded, for a sink that is away, and lose nothing.
  */
 void fold_metrics_taken(struct fold *f, unsigned reader, enum temporality temporality);
+/*
+ * Before fold_metrics_taken: what it takes can be had back. fold_metrics_back: points of the batch
+ * that was taken last, by their number in it, were not delivered and never will be; they are part of
+ * the next. Nothing may have been collected for this reader meanwhile.
+ */
+void fold_metrics_remember(struct fold *f, unsigned reader, enum temporality temporality);
+void fold_metrics_back(struct fold *f, unsigned reader, size_t from, size_t count);
 
 /* What is wrong with the patterns of the configuration; each is told once, later ones when found.
  */
@@ -87,11 +94,21 @@ void fold_troubles(struct fold *f, conf_report *report, void *context);
 void fold_note_drop(struct fold *f, enum drop cause, uint64_t n);
 /*
  * An exporter is done with items of a signal: error NULL: they were taken; else the error.type:
- * "queue_full" before they were sent, "rejected", "timeout", an HTTP status and so on after.
- * component: the encoder's name.
+ * "rejected", "timeout", an HTTP status and so on. component: as otel.component.type names it.
  */
 void fold_note_export(struct fold *f, const char *component, enum signal signal, const char *error,
                       uint64_t n);
+/* A processor is done with items: error NULL: they went to its exporter; else why they did not. */
+void fold_note_processed(struct fold *f, const char *component, enum signal signal,
+                         const char *error, uint64_t n);
+/* An exporter was at one request for so many ns, retries included; error as above. */
+void fold_note_operation(struct fold *f, const char *component, const char *error, uint64_t ns);
+/* How things stand with one signal's queue: logs and spans only have a capacity (0: no such). */
+struct queue_levels {
+    const char *processor, *exporter; /* components */
+    uint64_t waiting, inflight, capacity;
+};
+void fold_note_queue(struct fold *f, enum signal signal, const struct queue_levels *levels);
 /* How much was dropped for this cause so far, whoever dropped it. */
 uint64_t fold_dropped(const struct fold *f, enum drop cause);
 
@@ -118,6 +135,16 @@ struct queue_options {
      * status. May be NULL.
      */
     void (*done)(void *context, uint64_t items, const char *error);
+    /* Told how many items are tried for the first time. May be NULL. */
+    void (*begun)(void *context, uint64_t items);
+    /* Told when a unit is done with, after so many ns; error NULL: all of it was taken. May be NULL. */
+    void (*ended)(void *context, uint64_t duration, const char *error);
+    /*
+     * Asked when a unit is given up that no server can have taken: it has the items from `from` on
+     * of the batch that it came with. True: they will come again with another batch, `done` is not
+     * told of them. May be NULL.
+     */
+    bool (*keep)(void *context, size_t from, size_t items);
     void *context;
     int saved_stdout, saved_stderr;
 };
@@ -142,7 +169,8 @@ bool queue_flush(struct queue *q, uint64_t deadline, bool insist, uint64_t *fail
 bool queue_is_under_way(const struct queue *q);
 /* When it wants to be flushed next (CLOCK_MONOTONIC ns), UINT64_MAX when empty. */
 uint64_t queue_due(const struct queue *q);
-size_t queue_items(const struct queue *q); /* waiting */
+size_t queue_items(const struct queue *q); /* waiting, with those in flight */
+size_t queue_inflight(const struct queue *q); /* tried, and not done with */
 void queue_prepare(struct queue *q);       /* opens a file to send to, see transport_prepare */
 /* What waits is little, and may go together with what comes next. */
 bool queue_is_light(const struct queue *q);

@@ -138,18 +138,21 @@ static void put_metrics_of(struct reporter *r, struct sink *s)
     uint64_t left_out = 0;
 
     /* Logs before: what they fill should be gone before the counts come. */
-    if (!queue_is_light(s->queue))
+    if (!queue_is_light(s->queue) || (s->keeps && queue_items(s->queue)))
         sink_flush(s, r->deadline, r->insist);
-    arena_reset(r->arena);
-    if (!fold_metrics(r->fold, s->reader, s->temporality, s->exponential, r->arena, &batch))
+    /* Whether what is on its way gets there is not known yet: what is new waits in the fold. */
+    if (s->keeps && queue_items(s->queue) && !r->insist)
         return;
-    bool taken = queue_put_whole(s->queue, &batch, &left_out);
-    if (!taken && queue_items(s->queue)) {
+    s->outstanding = false;
+    for (unsigned attempt = 0; attempt < 2; attempt++) {
+        arena_reset(r->arena);
+        if (!fold_metrics(r->fold, s->reader, s->temporality, s->exponential, r->arena, &batch))
+            return;
+        if (sink_put_metrics(s, &batch, &left_out) || !queue_items(s->queue))
+            break;
+        /* What this tells the fold is measured too: the batch is made anew. */
         sink_flush(s, r->deadline, r->insist);
-        taken = queue_put_whole(s->queue, &batch, &left_out);
     }
-    if (taken)
-        fold_metrics_taken(r->fold, s->reader, s->temporality);
     if (left_out)
         fold_note_drop(r->fold, DROP_SINK_FAILED, left_out);
 }
@@ -163,6 +166,7 @@ static void put_metrics(struct reporter *r, bool final, uint64_t now)
         if (!sink_takes(s, SIGNAL_METRICS) || (!final && now < s->next_metrics))
             continue;
         s->next_metrics = next_time(s->next_metrics, s->metrics_interval, now);
+        sinks_tell(&r->sinks);
         put_metrics_of(r, s);
     }
     arena_reset(r->arena);

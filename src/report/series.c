@@ -41,6 +41,7 @@ static void series_free(struct series *s)
             free((char *)(uintptr_t)s->attributes[i].text.data);
     for (unsigned r = 0; r < SERIES_READERS; r++)
         free(s->sent[r]);
+    free(s->before);
     free(s->recent);
     free(s->exemplars);
     free(s->total);
@@ -396,6 +397,15 @@ static void exemplars_fill(const struct series_set *set, const struct series *s,
     p->exemplar_count = n;
 }
 
+/* When a delta begins. */
+static uint64_t start_of(const struct series_set *set, const struct series_value *since,
+                         unsigned reader)
+{
+    if (since->since)
+        return since->since;
+    return set->collected[reader] ? set->collected[reader] : set->start;
+}
+
 static bool point_fill(struct series_set *set, struct series *s, unsigned reader, bool delta,
                        uint64_t now, struct arena *arena, struct metric_point *p)
 {
@@ -406,7 +416,7 @@ static bool point_fill(struct series_set *set, struct series *s, unsigned reader
         return false;
     *p = (struct metric_point){.attributes = {s->attributes, s->attribute_count, 0}, .time = now};
     if (s->instrument->type != METRIC_GAUGE)
-        p->start_time = delta && set->collected[reader] ? set->collected[reader] : set->start;
+        p->start_time = delta ? start_of(set, since, reader) : set->start;
     bool filled = s->instrument->type == METRIC_HISTOGRAM ? histogram_fill(s, since, arena, p)
                                                           : number_fill(s, since, p);
     if (filled && s->instrument->type == METRIC_HISTOGRAM)
@@ -434,6 +444,55 @@ void series_taken(struct series_set *set, unsigned reader, enum temporality temp
                 mark_sent(s, reader);
     }
     set->collected[reader] = set->offered[reader];
+}
+
+void series_remember(struct series_set *set, unsigned reader, enum temporality temporality)
+{
+    if (!set->states || reader >= SERIES_READERS)
+        return;
+    set->before = set->collected[reader];
+    for (uint32_t i = 0; i < set->instrument_count; i++) {
+        const struct instrument *in = &set->instruments[i];
+        for (struct series *s = set->states[i].first; s; s = s->next) {
+            s->remembered = false;
+            if (!is_delta(in, temporality) || !(s->offered >> reader & 1))
+                continue;
+            if (!s->before)
+                s->before = malloc(value_size(in));
+            if (s->before)
+                memcpy(s->before, s->sent[reader], value_size(in));
+            s->remembered = s->before != NULL;
+        }
+    }
+}
+
+static void put_back(const struct series_set *set, struct series *s, unsigned reader)
+{
+    struct series_value *sent = s->sent[reader];
+    double min = sent->min, max = sent->max; /* since then */
+
+    memcpy(sent, s->before, value_size(s->instrument));
+    extremes(sent, min, max);
+    if (!sent->since)
+        sent->since = set->before ? set->before : set->start;
+    s->remembered = false;
+}
+
+void series_back(struct series_set *set, unsigned reader, size_t from, size_t count)
+{
+    size_t at = 0;
+
+    if (!set->states || reader >= SERIES_READERS)
+        return;
+    for (uint32_t i = 0; i < set->instrument_count; i++) {
+        for (struct series *s = set->states[i].first; s; s = s->next) {
+            if (!(s->offered >> reader & 1))
+                continue;
+            if (at >= from && at - from < count && s->remembered)
+                put_back(set, s, reader);
+            at++;
+        }
+    }
 }
 
 size_t series_collect(struct series_set *set, unsigned reader, enum temporality temporality,

@@ -91,19 +91,65 @@ static void done(void *context, uint64_t items, const char *error)
 
     if (!error && !s->is_otlp)
         return; /* others say how much they took in `scope doctor` */
-    fold_note_export(s->fold, s->encoder->name, s->told, error, items);
+    if (error && !strcmp(error, "queue_full")) {
+        fold_note_processed(s->fold, s->processor, s->told, error, items);
+        fold_note_drop(s->fold, DROP_QUEUE_FULL, items);
+        return;
+    }
+    fold_note_export(s->fold, s->exporter, s->told, error, items);
     if (!error)
         return;
-    if (!strcmp(error, "queue_full"))
-        cause = DROP_QUEUE_FULL;
-    else if (!strcmp(error, "rejected"))
+    if (!strcmp(error, "rejected"))
         cause = DROP_REJECTED;
     else if (!strcmp(error, "timeout"))
         cause = DROP_TIMEOUT;
     fold_note_drop(s->fold, cause, items);
 }
 
+static void begun(void *context, uint64_t items)
+{
+    struct sink *s = context;
+
+    if (s->is_otlp && s->told != SIGNAL_METRICS)
+        fold_note_processed(s->fold, s->processor, s->told, NULL, items);
+}
+
+static void ended(void *context, uint64_t duration, const char *error)
+{
+    struct sink *s = context;
+
+    if (s->is_otlp)
+        fold_note_operation(s->fold, s->exporter, error, duration);
+}
+
+static bool keep(void *context, size_t from, size_t items)
+{
+    struct sink *s = context;
+
+    if (!s->outstanding)
+        return false;
+    fold_metrics_back(s->fold, s->reader, from, items);
+    fold_note_export(s->fold, s->exporter, s->told, "timeout", items);
+    return true;
+}
+
 /* ------------------------------------------------------------------ opening */
+
+/* As OpenTelemetry's conventions name the types of components. */
+static void name_components(struct sink *s, const struct conf_otlp *o)
+{
+    static const char *const exporters[SIGNAL_COUNT][2] = {
+        [SIGNAL_METRICS] = {"otlp_http_metric_exporter", "otlp_http_json_metric_exporter"},
+        [SIGNAL_LOGS] = {"otlp_http_log_exporter", "otlp_http_json_log_exporter"},
+        [SIGNAL_TRACES] = {"otlp_http_span_exporter", "otlp_http_json_span_exporter"}};
+    static const char *const processors[SIGNAL_COUNT] = {
+        [SIGNAL_METRICS] = "periodic_metric_reader",
+        [SIGNAL_LOGS] = "batching_log_processor",
+        [SIGNAL_TRACES] = "batching_span_processor"};
+
+    s->exporter = o ? exporters[s->told][o->protocol == OTLP_JSON] : s->encoder->name;
+    s->processor = o ? processors[s->told] : s->encoder->name;
+}
 
 static enum temporality temporality_of(const struct sink_encoder *encoder, const struct conf *conf)
 {
@@ -156,6 +202,10 @@ static void sink_open(struct sink *s, const struct plan *plan, const struct repo
                 : plan->signals == 1u << SIGNAL_TRACES ? SIGNAL_TRACES
                                                        : SIGNAL_LOGS,
     };
+    name_components(s, plan->otlp);
+    s->capacity = plan->otlp ? plan->otlp->queue : 0;
+    s->keeps = s->is_otlp && s->told == SIGNAL_METRICS && s->temporality == TEMPORALITY_DELTA &&
+               plan->otlp->timeout;
     schedule(s, plan, conf, now);
     if (s->to && fill_http(s, plan, conf, &http)) {
         struct queue_options options = {
@@ -167,6 +217,9 @@ static void sink_open(struct sink *s, const struct plan *plan, const struct repo
             .limit = plan->otlp ? plan->otlp->timeout : 0,
             .items_max = plan->otlp ? plan->otlp->queue : 0,
             .done = done,
+            .begun = begun,
+            .ended = ended,
+            .keep = keep,
             .context = s,
             .saved_stdout = ro->saved_stdout,
             .saved_stderr = ro->saved_stderr,
@@ -301,8 +354,39 @@ void sink_put(struct sink *s, const struct batch *batch)
 {
     uint64_t dropped = queue_put(s->queue, batch);
 
+    s->used = true;
     if (dropped)
         done(s, dropped, "queue_full");
+}
+
+bool sink_put_metrics(struct sink *s, const struct batch *batch, uint64_t *left_out)
+{
+    bool alone = !queue_items(s->queue);
+
+    s->used = true;
+    if (!queue_put_whole(s->queue, batch, left_out))
+        return false;
+    s->outstanding = s->keeps && alone && !*left_out;
+    if (s->outstanding)
+        fold_metrics_remember(s->fold, s->reader, s->temporality);
+    fold_metrics_taken(s->fold, s->reader, s->temporality);
+    return true;
+}
+
+void sinks_tell(const struct sinks *sinks)
+{
+    for (unsigned i = 0; i < SINKS_MAX; i++) {
+        const struct sink *s = &sinks->all[i];
+        if (!s->queue || !s->is_otlp || !s->used)
+            continue;
+        size_t inflight = queue_inflight(s->queue);
+        fold_note_queue(s->fold, s->told,
+                        &(struct queue_levels){.processor = s->processor,
+                                               .exporter = s->exporter,
+                                               .waiting = queue_items(s->queue) - inflight,
+                                               .inflight = inflight,
+                                               .capacity = s->capacity});
+    }
 }
 
 void sink_flush(struct sink *s, uint64_t deadline, bool insist)

@@ -27,9 +27,14 @@ struct sink {
     uint64_t next_flush;   /* CLOCK_MONOTONIC ns; lines wait until then, or until `batch` wait */
     uint64_t next_metrics; /* CLOCK_MONOTONIC ns */
     size_t batch;
-    bool away;         /* diagnostics were told */
-    struct fold *fold; /* is told what became of what was sent */
-    enum signal told;  /* of a queue that carries one signal: which */
+    bool away;                        /* diagnostics were told */
+    struct fold *fold;                /* is told what became of what was sent */
+    enum signal told;                 /* of a queue that carries one signal: which */
+    const char *exporter, *processor; /* what that is called there */
+    uint64_t capacity;                /* items that may wait; 0: not bounded by their number */
+    bool keeps;       /* deltas that no server got are not lost when they are given up */
+    bool outstanding; /* the last metrics that went into the queue can be had back */
+    bool used;        /* something went into the queue */
     struct transport_header *headers;
     char *texts[2]; /* header values and a user agent that were put together here */
 };
@@ -57,6 +62,13 @@ static inline bool sink_takes(const struct sink *s, enum signal signal)
 void sink_put(struct sink *s, const struct batch *batch);
 /* Sends what waits until the deadline (CLOCK_MONOTONIC ns); with insist, during a back-off too. */
 void sink_flush(struct sink *s, uint64_t deadline, bool insist);
+/*
+ * A batch of metrics, all of it or nothing. Such a sink as keeps deltas has one in its queue at a
+ * time, but at the end. False: it is not taken.
+ */
+bool sink_put_metrics(struct sink *s, const struct batch *batch, uint64_t *left_out);
+/* Tells the fold how the queues stand, before metrics are collected. */
+void sinks_tell(const struct sinks *s);
 /* Items that wait, in all. */
 size_t sinks_waiting(const struct sinks *s);
 /* What each has to say of itself. */

@@ -227,6 +227,7 @@ static int begin(struct transport *t, const void *data, size_t length, uint64_t 
     if (r < 0)
         return away(t, "no memory");
     s->under_way = true;
+    t->exposed = true;
     return 0;
 }
 
@@ -252,6 +253,7 @@ static int finish(struct transport *t, uint64_t deadline)
             s->under_way = false;
             if (r == -EIO)
                 return away(t, s->result.error);
+            t->exposed = r != 0;
             if (r == 0)
                 s->retry_after = retry_after(s->result.retry_after, now_unix());
             return r;
@@ -280,8 +282,10 @@ int http_send(struct transport *t, const void *data, size_t length, uint64_t dea
         lifeline_end();
         s->under_way = false;
     }
-    if (!resumes)
+    if (!resumes) {
         s->started = now_mono();
+        t->exposed = false;
+    }
     s->hash = hash;
     s->length = length;
     if (!s->under_way)

@@ -34,6 +34,7 @@ struct transport {
     /* Of the last unit that was not taken: whole lines of it that were, and where it stopped. */
     size_t partial;
     bool moved;
+    bool exposed; /* HTTP: the request was begun, and no reply came to it */
     size_t stopped, stopped_length;
     uint64_t stopped_hash;
     bool mend; /* the last thing written there ended inside a line */

@@ -108,6 +108,11 @@ bool transport_moved(const struct transport *t)
     return t->moved;
 }
 
+bool transport_exposed(const struct transport *t)
+{
+    return t->exposed;
+}
+
 const char *transport_reason(const struct transport *t)
 {
     return t->reason;

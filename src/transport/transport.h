@@ -108,6 +108,12 @@ size_t transport_partial(const struct transport *t);
 /* After -EAGAIN: some bytes went out. The receiver is slow, not away. */
 bool transport_moved(const struct transport *t);
 
+/*
+ * HTTP, after -EAGAIN or -EINPROGRESS: the server may have got the request of this attempt, and has
+ * not said what it did with it. False: it surely has not taken it.
+ */
+bool transport_exposed(const struct transport *t);
+
 /* HTTP, after 0: what the server answered; valid until the next call. */
 struct reply;
 const struct reply *transport_reply(const struct transport *t);

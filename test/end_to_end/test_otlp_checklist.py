@@ -713,6 +713,114 @@ def test_bad_numbers(timeout, tmp_path):
     assert paths(server) == ALL and "OTEL_EXPORTER_OTLP_TIMEOUT" in log.read_text()
 
 
+@pytest.mark.parametrize("protocol", ["http/protobuf", "http/json"])
+def test_entities(protocol, tmp_path):
+    """2.6 OTEL_ENTITIES (Dev, `type{id=..}[desc=..]@schema`)"""
+    log = tmp_path / "diagnostics"
+    server = served(to=lambda s: {**otel(EXPORTER_OTLP_ENDPOINT=s.url, EXPORTER_OTLP_PROTOCOL=protocol,
+                                         ENTITIES="service{service.name=a%2Cb}[service.version=1]@https://opentelemetry.io/schemas/1.44.0;wrong{;"
+                                                  "rack{rack.id=r-1}[rack.row=7]"), "SCOPE_DIAGNOSTICS_TO": str(log)})
+    assert paths(server) == ALL and "OTEL_ENTITIES" in log.read_text()
+    for r in resources(server):
+        assert (r["service.name"], r["service.version"], r["rack.id"], r["rack.row"]) == ("a,b", "1", "r-1", "7")
+    for request in server.requests:
+        for one in getattr(request.message(), f"resource_{request.signal}"):
+            assert [(e.type, e.schema_url, list(e.id_keys), list(e.description_keys)) for e in one.resource.entity_refs] == [
+                ("service", "https://opentelemetry.io/schemas/1.44.0", ["service.name"], ["service.version"]),
+                ("rack", "", ["rack.id"], ["rack.row"])]
+
+
+@pytest.mark.parametrize("variable, value, trouble", [
+    ("OTEL_TRACES_SAMPLER", "jaeger_remote", True), ("OTEL_TRACES_SAMPLER", "ParentBased_TraceIdRatio", False),
+    ("OTEL_PROPAGATORS", "tracecontext,xray", True), ("OTEL_PROPAGATORS", "b3,B3Multi,b3,none", False),
+    ("OTEL_METRICS_EXEMPLAR_FILTER", "some", True), ("OTEL_METRICS_EXEMPLAR_FILTER", "ALWAYS_OFF", False),
+    ("OTEL_LOG_LEVEL", "loud", True), ("OTEL_BSP_EXPORT_TIMEOUT", "soon", True), ("OTEL_BLRP_EXPORT_TIMEOUT", "-1", True),
+    ("OTEL_METRIC_EXPORT_TIMEOUT", "5000", False), ("OTEL_SPAN_EVENT_COUNT_LIMIT", "many", True), ("OTEL_SPAN_LINK_COUNT_LIMIT", "0", False),
+    ("OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT", "-3", True), ("OTEL_LINK_ATTRIBUTE_COUNT_LIMIT", "3", False),
+])
+def test_what_is_unknown_is_warned_of(variable, value, trouble, tmp_path):
+    """2.6 enums case-insensitive, unknown => MUST warn and ignore; numbers unparsable/negative => warn and ignore; empty = unset"""
+    log = tmp_path / "diagnostics"
+    server = served(to=lambda s: {**otel(EXPORTER_OTLP_ENDPOINT=s.url), variable: value, "SCOPE_DIAGNOSTICS_TO": str(log)})
+    assert paths(server) == ALL
+    assert (log.exists() and variable in log.read_text()) == trouble
+    assert not served(to=lambda s: {**otel(EXPORTER_OTLP_ENDPOINT=s.url), variable: "", "SCOPE_DIAGNOSTICS_TO": str(tmp_path / "none")}
+                      ).requests == [] and not (tmp_path / "none").exists()
+
+
+def shown(variables):
+    """What `scope config` says is in force, option by option: {"traces.ratio": ("0.25", "OTEL_TRACES_SAMPLER_ARG")}."""
+    done = subprocess.run([SCOPE, "config"], env=clean_environment(variables), capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    found, path = {}, []
+    for line in done.stdout.splitlines():
+        if match := re.fullmatch(r"( *)([a-z0-9_]+):(?: (.*?)(?:  # (.*))?)?", line):
+            path[len(match[1]) // 2:] = [match[2]]
+            found[".".join(path)] = (match[3], match[4])
+    return found
+
+
+@pytest.mark.parametrize("variable, value, option, expected", [
+    ("OTEL_TRACES_SAMPLER", "always_off", "traces.sampler", "off"),
+    ("OTEL_TRACES_SAMPLER", "parentbased_traceidratio", "traces.sampler", "parent_ratio"),
+    ("OTEL_PROPAGATORS", "b3multi, baggage,b3multi", "traces.propagators", "[b3multi, baggage]"),
+    ("OTEL_METRICS_EXEMPLAR_FILTER", "always_on", "metrics.exemplars", "always_on"),
+    ("OTEL_LOG_LEVEL", "debug", "diagnostics.level", "debug"),
+    ("OTEL_BSP_SCHEDULE_DELAY", "3000", "otlp.traces.interval", "3s"),
+    ("OTEL_BSP_EXPORT_TIMEOUT", "4000", "otlp.traces.export_timeout", "4s"),
+    ("OTEL_BSP_MAX_QUEUE_SIZE", "900", "otlp.traces.queue", "900"),
+    ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "90", "otlp.traces.batch", "90"),
+    ("OTEL_BLRP_EXPORT_TIMEOUT", "4000", "otlp.logs.export_timeout", "4s"),
+    ("OTEL_BLRP_MAX_QUEUE_SIZE", "900", "otlp.logs.queue", "900"),
+    ("OTEL_METRIC_EXPORT_TIMEOUT", "4000", "otlp.metrics.export_timeout", "4s"),
+    ("OTEL_ATTRIBUTE_COUNT_LIMIT", "0", "limits.attributes", "0"),
+    ("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "9", "limits.span_attributes", "9"),
+    ("OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT", "9", "limits.span_value_length", "9"),
+    ("OTEL_LOGRECORD_ATTRIBUTE_COUNT_LIMIT", "9", "limits.log_attributes", "9"),
+    ("OTEL_LOGRECORD_ATTRIBUTE_VALUE_LENGTH_LIMIT", "9", "limits.log_value_length", "9"),
+    ("OTEL_SPAN_EVENT_COUNT_LIMIT", "9", "limits.span_events", "9"),
+    ("OTEL_SPAN_LINK_COUNT_LIMIT", "9", "limits.span_links", "9"),
+    ("OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT", "9", "limits.event_attributes", "9"),
+    ("OTEL_LINK_ATTRIBUTE_COUNT_LIMIT", "9", "limits.link_attributes", "9"),
+])
+def test_variable_is_read(variable, value, option, expected):
+    """2.5 (the table of variables), 2.6 OTEL_PROPAGATORS, OTEL_TRACES_SAMPLER, OTEL_METRICS_EXEMPLAR_FILTER, OTEL_LOG_LEVEL, OTEL_{SPAN,LOGRECORD,EVENT,LINK}_*_LIMIT"""
+    assert shown({variable: value})[option] == (expected, variable)
+    assert shown({variable: ""})[option] == shown({})[option] != (expected, variable)
+
+
+def test_sampler_argument():
+    """2.6 OTEL_TRACES_SAMPLER_ARG (only if SAMPLER set; [0..1]; bad => warn, 1.0)"""
+    assert shown({"OTEL_TRACES_SAMPLER_ARG": "0.25"})["traces.ratio"][0] == "1"
+    got = shown({"OTEL_TRACES_SAMPLER_ARG": "0.25", "OTEL_TRACES_SAMPLER": "traceidratio"})
+    assert (got["traces.ratio"], got["traces.sampler"][0]) == (("0.25", "OTEL_TRACES_SAMPLER_ARG"), "ratio")
+    assert shown({"OTEL_TRACES_SAMPLER_ARG": "7", "OTEL_TRACES_SAMPLER": "traceidratio"})["traces.ratio"][0] == "1"
+
+
+@pytest.mark.parametrize("sink", ["otlp", "flat", "splunk"])
+def test_limits_hold_in_every_format(sink, tmp_path):
+    """2.6 OTEL_LOGRECORD_ATTRIBUTE_{VALUE_LENGTH,COUNT=128}_LIMIT; metric points are exempt; 0 is a limit"""
+    limits = otel(LOGRECORD_ATTRIBUTE_COUNT_LIMIT="2", LOGRECORD_ATTRIBUTE_VALUE_LENGTH_LIMIT="4", ATTRIBUTE_VALUE_LENGTH_LIMIT="0")
+    command = ["sh", "-c", "read x < /etc/hostname"]
+    if sink == "otlp":
+        server = served(to=lambda s: {**limits, "OTEL_EXPORTER_OTLP_ENDPOINT": s.url}, command=command)
+        lines = server.received().lines
+        records, points = [l for l in lines if l["signal"] == "log"], [l for l in lines if l["signal"] == "metric"]
+    else:
+        file = tmp_path / "out"
+        assert run(None, {**limits, "SCOPE_NDJSON_TO": str(file), "SCOPE_NDJSON_FORMAT": sink}, command=command).status == 0
+        lines = [json.loads(line) for line in file.read_text().splitlines()]
+        records = [l for l in lines if l.get("signal") == "log"] or [l["event"] for l in lines if isinstance(l.get("event"), dict)]
+        points = [l for l in lines if l.get("signal") == "metric"] or [{"attributes": l["fields"]} for l in lines if l.get("event") == "metric"]
+    assert records and points
+    for record in records:
+        assert len(record["attributes"]) <= 2
+        assert all(len(v) <= 4 for v in record["attributes"].values() if isinstance(v, str))
+    assert any(record["attributes"] for record in records)
+    # Two points that lose what tells them apart would be one.
+    assert any(len(v) > 4 for point in points for k, v in point["attributes"].items() if isinstance(v, str) and k.startswith("scope."))
+
+
 def test_attribute_limits():
     """2.6 OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT (none), OTEL_ATTRIBUTE_COUNT_LIMIT 128"""
     server = served(to=lambda s: otel(EXPORTER_OTLP_ENDPOINT=s.url, ATTRIBUTE_VALUE_LENGTH_LIMIT="5", ATTRIBUTE_COUNT_LIMIT="2"),
@@ -914,6 +1022,42 @@ def test_self_observability():
     for p in got.metrics("otel.sdk.exporter.log.exported"):
         assert p["unit"] == "{log_record}" and p["type"] == "sum" and p["monotonic"]
         assert p["attributes"].keys() <= {"error.type", "otel.component.name", "otel.component.type", "server.address", "server.port"}
+
+
+def sums(one, other, received):
+    """Of two levels, what they came to at each collection."""
+    values = [{p["time_ns"]: p["value"] for p in received.metrics(name)} for name in (one, other)]
+    return {values[0][t] + values[1][t] for t in values[0].keys() & values[1].keys()}
+
+
+def test_queues_and_operations_are_told():
+    """2.8 otel.sdk.processor.*.queue.size/.queue.capacity/.processed, otel.sdk.exporter.*.inflight, otel.sdk.exporter.operation.duration"""
+    gate = []
+    with HostileServer(lambda r: OK if gate or r.signal != "logs" else Answer(503)) as server:
+        with Living(server.url, {"SCOPE_OTLP_TIMEOUT": "60s"}, sets={**NO_EVENTS, "otlp.logs.queue": "700", "otlp.logs.batch": "2"}) as program:
+            for i in range(6):
+                program.say(f"line {i}")
+            # Six lines and their echoes, which are in flight or wait.
+            server.wait(lambda s: 12 in sums("otel.sdk.processor.log.queue.size", "otel.sdk.exporter.log.inflight", s.received()))
+            gate.append(True)
+            server.wait(lambda s: len(bodies(s.received())) == 12)
+    got = server.received()
+    levels = {name: [p["value"] for p in got.metrics(f"otel.sdk.{name}")]
+              for name in ("exporter.log.inflight", "processor.log.queue.size", "processor.log.queue.capacity")}
+    # One request, of two records at most, was tried again and again.
+    assert 1 <= max(levels["exporter.log.inflight"]) <= 2
+    assert set(levels["processor.log.queue.capacity"]) == {700}
+    assert got.total("otel.sdk.processor.log.processed") <= 12
+    for name, kind in (("exporter.log.inflight", "otlp_http_log_exporter"), ("processor.log.queue.size", "batching_log_processor"),
+                       ("processor.log.processed", "batching_log_processor"), ("exporter.log.exported", "otlp_http_log_exporter")):
+        points = got.metrics(f"otel.sdk.{name}")
+        assert points and {(p["attributes"]["otel.component.type"], p["attributes"]["otel.component.name"], p["unit"]) for p in points} == {(kind, f"{kind}/0", "{log_record}")}
+        assert {p["monotonic"] for p in points} == {name.endswith("ed")}
+    durations = got.metrics("otel.sdk.exporter.operation.duration")
+    assert {p["attributes"]["otel.component.type"] for p in durations} >= {"otlp_http_metric_exporter"}
+    assert {p["unit"] for p in durations} == {"s"} and not any("error.type" in p["attributes"] for p in durations)
+    # No spans were made: nothing is told of their queue.
+    assert not [n for n in got.names() if n.startswith("otel.sdk.") and "span" in n]
 
 
 def test_resource_is_complete_over_otlp():

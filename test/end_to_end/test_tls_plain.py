@@ -133,6 +133,30 @@ def test_git_by_gnutls(certificate, port, tmp_path):
     assert_lossless(got.recording)
 
 
+# libcurl with NSS, called from Python: NSPR's PR_Send and PR_Recv.
+NSS = """
+import ctypes, sys
+curl = ctypes.CDLL("libcurl-nss.so.4")
+curl.curl_easy_init.restype = ctypes.c_void_p
+easy = ctypes.c_void_p(curl.curl_easy_init())
+for option, value in ((10002, sys.argv[1].encode()), (64, ctypes.c_long(0)), (81, ctypes.c_long(0))):
+    curl.curl_easy_setopt(easy, option, value)
+print(curl.curl_easy_perform(easy), curl.curl_easy_perform(easy))
+curl.curl_easy_cleanup(easy)
+"""
+
+
+def test_nss(port, tmp_path):
+    url = f"https://localhost:{port}/nss"
+    without = bare([PYTHON, "-c", NSS, url])
+    got = observe([PYTHON, "-c", NSS, url], tmp_path)
+    assert (got.status, got.stdout, got.stderr) == (without.status, without.stdout, without.stderr)
+    assert got.stdout.endswith(b"0 0\n")
+    assert client_urls(got.recording) == [url, url]
+    assert len(handshakes(got.recording)) == 1
+    assert_lossless(got.recording)
+
+
 def test_both_ends_on_memory_buffers(certificate, tmp_path):
     got = observe([PYTHON, "-c", BOTH, *certificate], tmp_path)
     assert got.status == 0, got.stderr
@@ -157,7 +181,7 @@ def test_every_form_of_the_calls(certificate, tmp_path):
 
 
 NGINX = """
-daemon off; master_process off; pid {d}/nginx.pid; error_log {d}/error.log; user root;
+daemon off; master_process {master}; pid {d}/nginx.pid; error_log {d}/error.log; user root;
 events {{ worker_connections 64; }}
 http {{ access_log off; client_body_temp_path {d}/t1; proxy_temp_path {d}/t2; fastcgi_temp_path {d}/t3;
 uwsgi_temp_path {d}/t4; scgi_temp_path {d}/t5;
@@ -165,13 +189,13 @@ server {{ listen 127.0.0.1:{port} ssl http2; ssl_certificate {certificate}; ssl_
 """
 
 
-@pytest.mark.parametrize("version", ["1.1", "2"])
-def test_nginx(version, certificate, tmp_path, request):
+@pytest.mark.parametrize("version, master", [("1.1", "off"), ("2", "off"), ("2", "on")])
+def test_nginx(version, master, certificate, tmp_path, request):
     place = open_directory(request, "nginx-tls")
     (place / "site").mkdir()
     (place / "site" / "page").write_bytes(b"x" * 100000)
     number = free_port()
-    (place / "nginx.conf").write_text(NGINX.format(d=place, port=number, certificate=certificate[0], key=certificate[1]))
+    (place / "nginx.conf").write_text(NGINX.format(d=place, port=number, master=master, certificate=certificate[0], key=certificate[1]))
     to = tmp_path / "nginx.ndjson"
     with Server([need("nginx"), "-c", place / "nginx.conf", "-p", place], scope_environment(to), number) as server:
         got = observe([need("curl"), "-s", f"--http{version}", "--cacert", certificate[0], f"https://localhost:{number}/page", "-o", tmp_path / "page",

@@ -2,13 +2,13 @@
  * Any bytes as a header section, and everything that is asked of one: no overrun, results that keep
  * their promises, no secret in what was redacted, and what is written is read again as it was.
  */
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "../unit/traceparent_stand_in.h"
 #include "protocol/http_message.h"
 
 /* Not in any seed; but libFuzzer learns it from comparisons, and such inputs are passed over. */

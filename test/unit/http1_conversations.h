@@ -49,6 +49,8 @@ static const struct conversation conversations[] = {
     {"q1{HEAD / HTTP/1.1} q1=0 r1{HTTP/1.1 200 OK} r1=0",
      {Q("HEAD / HTTP/1.1\r\n\r\n"), R(OK "Transfer-Encoding: chunked\r\n\r\n")}},
     {"q1{HEAD / HTTP/1.1} q1=0 r1{HTTP/1.1 200 OK} r1=0", {Q("HEAD / HTTP/1.1\n\n"), R(OK "\r\n")}},
+    {"q1{connect b:1 HTTP/1.1} q1=0 r1{HTTP/1.1 200 OK} r1=2 q2{GET / HTTP/1.1} q2=0",
+     {Q("connect b:1 HTTP/1.1\r\n\r\n"), R(OK "Content-Length: 2\r\n\r\nab"), Q(GET)}},
     {"q1{PROPFIND /dav HTTP/1.1} q1=0 r1{HTTP/1.1 207 Multi} r1=0",
      {Q("PROPFIND /dav HTTP/1.1\r\n\r\n"), R("HTTP/1.1 207 Multi\r\nContent-Length: 0\r\n\r\n")}},
 
@@ -283,6 +285,7 @@ static const struct conversation hostile[] = {
     HOSTILE_Q("G\xc3\x89T / HTTP/1.1\r\n\r\n"),
     HOSTILE_Q("GET /\x7f HTTP/1.1\r\n\r\n"),
     HOSTILE_Q("\r\r\n" GET),
+    HOSTILE_Q("\r" GET),
     HOSTILE_Q("\x16\x03\x01\x02\x00\x01\x00"),
     HOSTILE_Q("*1\r\n$4\r\nPING\r\n"),
     HOSTILE_R("\r\n" OK "\r\n"),
@@ -316,7 +319,12 @@ static const struct conversation hostile[] = {
     HOSTILE_QB(CHUNKED "FFFFFFFFFFFFFFFF\r\nhello\r\n0\r\n\r\n"),
     HOSTILE_QB(CHUNKED "0\r\nX: a\rb\r\n\r\n"),
     HOSTILE_QB(CHUNKED "0\r\n\rX\r\n\r\n"),
+    HOSTILE_QB(CHUNKED "0\r\n\0X: a\r\n\r\n"),
     HOSTILE_QB(CHUNKED "0\r\nX\0: a\r\n\r\n"),
+    /* behind the end */
+    {Q1 "rLOST qLOST",
+     {Q(GET), R_END, R(OK "Content-Length: 0\r\n\r\n"), Q("\r\n"), Q_END, Q(GET)}},
+    {"qLOST", {Q("GET / HT"), Q_END, Q("TP/1.1\r\n\r\n"), Q_END}},
     /* answers to nothing */
     {"rLOST", {R(OK "Content-Length: 0\r\n\r\n")}},
     {Q1 "r1{HTTP/1.1 200 OK} r1=0 rLOST",

@@ -1,7 +1,7 @@
 /*
  * A conversation fed to the framer of HTTP/1 in calls of any size, and what it said of it in a form
  * that does not depend on these sizes: two feedings are the same when their transcripts are.
- * Includers define REQUIRE(condition). Every call gets an exact copy of its bytes from malloc, so
+ * Includers define REQUIRE(condition). The bytes of every call end where an allocation does, so
  * that sanitizers see a read beyond them.
  */
 #ifndef SCOPE_TEST_HTTP1_TRANSCRIPT_H
@@ -148,15 +148,28 @@ static void transcript_state(struct transcript *t, enum frame_side side, int *wa
     transcript_put(t, word);
 }
 
+/* A copy of the bytes that ends with its allocation; lasts until the next one is made. */
+static uint8_t *transcript_copy(const char *bytes, size_t length)
+{
+    static uint8_t *room;
+    static size_t size;
+
+    if (length > size) {
+        free(room);
+        size = length > 4096 ? length : 4096;
+        room = malloc(size);
+        REQUIRE(room);
+    }
+    return memcpy(room + size - length, bytes, length);
+}
+
 /* One call. bytes NULL: unseen. */
 static void transcript_feed(struct transcript *t, enum frame_side side, const char *bytes,
                             size_t length)
 {
-    uint8_t *copy = bytes ? malloc(length) : NULL;
+    const uint8_t *copy = bytes ? transcript_copy(bytes, length) : NULL;
     size_t at = 0;
 
-    if (copy)
-        memcpy(copy, bytes, length);
     while (at < length) {
         struct transcript_side *s = &t->side[side];
         struct frame_step step;
@@ -183,7 +196,6 @@ static void transcript_feed(struct transcript *t, enum frame_side side, const ch
         REQUIRE(http1_outstanding(&t->frame) <= HTTP1_OUTSTANDING);
         at += step.used;
     }
-    free(copy);
 }
 
 /* How many of the `length` bytes at `at` of the conversation the next call has: 1 to length. */

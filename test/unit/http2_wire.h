@@ -57,6 +57,25 @@ __attribute__((format(printf, 2, 3))) static inline void wire_format(struct wire
     wire_bytes(t, line, (size_t)n);
 }
 
+/* A frame's header; its payload is for the caller to put behind it. */
+static inline void wire_frame(struct wire_text *t, size_t length, unsigned type, unsigned flags,
+                              uint32_t stream)
+{
+    const uint8_t header[9] = {
+        (uint8_t)(length >> 16), (uint8_t)(length >> 8), (uint8_t)length,
+        (uint8_t)type,           (uint8_t)flags,         (uint8_t)(stream >> 24),
+        (uint8_t)(stream >> 16), (uint8_t)(stream >> 8), (uint8_t)stream};
+    wire_bytes(t, header, sizeof(header));
+}
+
+/* The stream's number in a frame's header. */
+static inline uint32_t wire_number(const uint8_t *header)
+{
+    return ((uint32_t)header[5] << 24 | (uint32_t)header[6] << 16 | (uint32_t)header[7] << 8 |
+            header[8]) &
+           0x7fffffff;
+}
+
 /* A stream in one direction. */
 struct wire_stream {
     uint32_t number;
@@ -229,8 +248,8 @@ static inline void wire_show(struct wire *w, enum frame_side side, const uint8_t
         unsigned own = FRAME_FIRST;
         if (step.what == FRAME_LOST && !s->lost)
             wire_format(&s->steps, "lost\n");
-        else if (step.what != FRAME_LOST &&
-                 (step.what > FRAME_LOST || step.flags & ~own || step.body))
+        else if (step.what > FRAME_LOST || step.flags & FRAME_HEAD_END ||
+                 (step.what == FRAME_BODY && (step.flags || step.body)))
             wire_format(&s->steps, "%u %x %u %llu %u at %llu\n", step.what, step.flags & ~own,
                         step.number, (unsigned long long)step.body, step.messages,
                         (unsigned long long)s->at);

@@ -309,7 +309,8 @@ static void endpoint_begin(struct talk *t, struct endpoint *e, enum frame_side s
 
     e->talk = t;
     e->sends = sends;
-    REQUIRE(!nghttp2_session_callbacks_new(&callbacks) && !nghttp2_option_new(&option));
+    REQUIRE(!nghttp2_session_callbacks_new(&callbacks));
+    REQUIRE(!nghttp2_option_new(&option));
     nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, on_begin);
     nghttp2_session_callbacks_set_on_header_callback(callbacks, on_header);
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data);
@@ -326,22 +327,12 @@ static void endpoint_begin(struct talk *t, struct endpoint *e, enum frame_side s
 
 /* -------- bytes on their way: header blocks are cut up, and unknown frames stand in between */
 
-static void frame_put(struct wire_text *out, size_t length, unsigned type, unsigned flags,
-                      uint32_t stream)
-{
-    uint8_t header[9] = {(uint8_t)(length >> 16), (uint8_t)(length >> 8), (uint8_t)length,
-                         (uint8_t)type,           (uint8_t)flags,         (uint8_t)(stream >> 24),
-                         (uint8_t)(stream >> 16), (uint8_t)(stream >> 8), (uint8_t)stream};
-    wire_bytes(out, header, sizeof(header));
-}
-
 /* A frame with a whole header block, as one that continues. */
 static void block_cut(struct talk *t, struct wire_text *out, const uint8_t *frame, size_t length)
 {
     const uint8_t *p = frame + 9;
     unsigned type = frame[3], flags = frame[4];
-    uint32_t stream =
-        (uint32_t)frame[5] << 24 | (uint32_t)frame[6] << 16 | (uint32_t)frame[7] << 8 | frame[8];
+    uint32_t stream = wire_number(frame);
     size_t pad = flags & NGHTTP2_FLAG_PADDED ? p[0] : 0;
     size_t fixed = (flags & NGHTTP2_FLAG_PADDED ? 1u : 0u) + (type == NGHTTP2_PUSH_PROMISE    ? 4u
                                                               : flags & NGHTTP2_FLAG_PRIORITY ? 5u
@@ -349,12 +340,12 @@ static void block_cut(struct talk *t, struct wire_text *out, const uint8_t *fram
     size_t end = length - pad;
     size_t cut = fixed + pick(t, (uint32_t)(end - fixed + 1));
 
-    frame_put(out, cut + pad, type, flags & ~(unsigned)NGHTTP2_FLAG_END_HEADERS, stream);
+    wire_frame(out, cut + pad, type, flags & ~(unsigned)NGHTTP2_FLAG_END_HEADERS, stream);
     wire_bytes(out, p, cut);
     wire_bytes(out, p + end, pad);
     for (unsigned left = 1 + pick(t, 3); left; left--) {
         size_t n = left == 1 ? end - cut : pick(t, (uint32_t)(end - cut + 1));
-        frame_put(out, n, NGHTTP2_CONTINUATION, left == 1 ? NGHTTP2_FLAG_END_HEADERS : 0, stream);
+        wire_frame(out, n, NGHTTP2_CONTINUATION, left == 1 ? NGHTTP2_FLAG_END_HEADERS : 0, stream);
         wire_bytes(out, p + cut, n);
         cut += n;
         t->continuations++;
@@ -374,7 +365,7 @@ static void reframe(struct talk *t, struct wire_text *out, const uint8_t *bytes,
         if (!inside && !pick(t, 12) && bytes[3] != NGHTTP2_SETTINGS) {
             size_t some = pick(t, 30);
             static const uint8_t junk[30] = "any bytes at all, really";
-            frame_put(out, some, 0xb0 + pick(t, 9), pick(t, 256), pick(t, 99));
+            wire_frame(out, some, 0xb0 + pick(t, 9), pick(t, 256), pick(t, 99));
             wire_bytes(out, junk, some);
         }
         if (head && whole && pick(t, 2))
@@ -410,9 +401,7 @@ static size_t deliver(struct talk *t, struct endpoint *from, struct endpoint *to
     while ((n = nghttp2_session_mem_send(from->session, &chunk)) > 0)
         wire_bytes(&raw, chunk, (size_t)n);
     REQUIRE(n == 0);
-    size_t preface = 0;
-    if (raw.length >= HTTP2_PREFACE && http2_sniff((uint8_t *)raw.data, raw.length) == 1)
-        preface = HTTP2_PREFACE;
+    size_t preface = http2_sniff((uint8_t *)raw.data, raw.length) == 1 ? HTTP2_PREFACE : 0;
     wire_bytes(&out, raw.data, preface);
     reframe(t, &out, (uint8_t *)raw.data + preface, raw.length - preface);
     show(t, from->sends, (uint8_t *)out.data, out.length);

@@ -14,7 +14,6 @@
 #include <string.h>
 
 #include "protocol/http_message.h"
-#include "traceparent_stand_in.h"
 
 #define COUNT(array) (sizeof(array) / sizeof(*(array)))
 #define T "4bf92f3577b34da6a3ce929d0e0e4736"

@@ -225,6 +225,76 @@ static void no_room(void **state)
     fixture_free(x);
 }
 
+static size_t number_of(const struct batch *b, const struct metric_point *of)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < b->count; i++)
+        for (size_t k = 0; k < b->metrics[i].count; k++, n++)
+            if (&b->metrics[i].points[k] == of)
+                return n;
+    fail();
+    return 0;
+}
+
+/* As collect() of a sink that can have a batch back. */
+static void collect_remembered(struct fixture *x, struct batch *b)
+{
+    arena_reset(x->arena);
+    assert_true(fold_metrics(x->fold, 0, TEMPORALITY_DELTA, false, x->arena, b) > 0);
+    fold_metrics_remember(x->fold, 0, TEMPORALITY_DELTA);
+    fold_metrics_taken(x->fold, 0, TEMPORALITY_DELTA);
+}
+
+/* What was not delivered is part of the next, from its own beginning; the rest is not sent twice.
+ */
+static void what_was_not_delivered_comes_again(void **state)
+{
+    (void)state;
+    struct fixture *x = fixture_new();
+    struct batch b;
+    fixture_start(x);
+    struct lane *a = lane(x, 1);
+    call(x, a, OP_WRITE, KIND_FILE, 1500, 5, 0);
+    collect_remembered(x, &b);
+    uint64_t first = point_of(&b, "scope.file.io", NULL, NULL)->time;
+    call(x, a, OP_WRITE, KIND_FILE, 9000, 7, 0);
+    collect_remembered(x, &b);
+    assert_int_equal(point_of(&b, "scope.file.io", NULL, NULL)->start_time, first);
+    size_t duration = number_of(&b, point_of(&b, "scope.file.operation.duration", NULL, NULL));
+    call(x, a, OP_WRITE, KIND_FILE, 3000, 2, 0);
+    fold_metrics_back(x->fold, 0, duration, 1); /* io was delivered */
+    collect_remembered(x, &b);
+    const struct metric_point *p = point_of(&b, "scope.file.io", NULL, NULL);
+    assert_int_equal(p->integer, 2);
+    assert_true(p->start_time > first);
+    p = point_of(&b, "scope.file.operation.duration", NULL, NULL);
+    assert_int_equal(p->histogram.count, 2);
+    assert_true(fabs(p->histogram.sum - 12e-6) < 1e-12);
+    assert_true(fabs(p->histogram.max - 9e-6) < 1e-12);
+    assert_true(fabs(p->histogram.min - 3e-6) < 1e-12);
+    assert_int_equal(p->start_time, first);
+    /* Given up again and again: it is all there in the end, once. */
+    for (unsigned i = 0; i < 3; i++) {
+        fold_metrics_back(x->fold, 0, 0, SIZE_MAX);
+        fold_metrics_back(x->fold, 0, 0, SIZE_MAX); /* what is back cannot come back */
+        call(x, a, OP_WRITE, KIND_FILE, 1000, 1, 0);
+        collect_remembered(x, &b);
+        p = point_of(&b, "scope.file.io", NULL, NULL);
+        assert_int_equal(p->integer, 3 + i);
+    }
+    p = point_of(&b, "scope.file.operation.duration", NULL, NULL);
+    assert_int_equal(p->histogram.count, 5);
+    assert_int_equal(p->start_time, first);
+    call(x, a, OP_WRITE, KIND_FILE, 1000, 1, 0);
+    collect_remembered(x, &b);
+    assert_int_equal(point_of(&b, "scope.file.io", NULL, NULL)->integer, 1);
+    assert_true(point_of(&b, "scope.file.io", NULL, NULL)->start_time > first);
+    /* Another reader is not concerned. */
+    collect(x, 1, TEMPORALITY_DELTA, &b);
+    assert_int_equal(point_of(&b, "scope.file.io", NULL, NULL)->integer, 18);
+    fixture_free(x);
+}
+
 static void drops(void **state)
 {
     (void)state;
@@ -312,10 +382,17 @@ static void of_process(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(exact),      cmocka_unit_test(readers),      cmocka_unit_test(wraps),
-        cmocka_unit_test(shared),     cmocka_unit_test(overflow),     cmocka_unit_test(drops),
-        cmocka_unit_test(no_room),    cmocka_unit_test(switched_off), cmocka_unit_test(hostile),
+        cmocka_unit_test(exact),
+        cmocka_unit_test(readers),
+        cmocka_unit_test(wraps),
+        cmocka_unit_test(shared),
+        cmocka_unit_test(overflow),
+        cmocka_unit_test(drops),
+        cmocka_unit_test(no_room),
+        cmocka_unit_test(switched_off),
+        cmocka_unit_test(hostile),
         cmocka_unit_test(of_process),
+        cmocka_unit_test(what_was_not_delivered_comes_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

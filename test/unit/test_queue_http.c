@@ -91,9 +91,8 @@ static void *serve(void *unused)
 
 static struct sockaddr_in loopback(uint16_t port)
 {
-    return (struct sockaddr_in){.sin_family = AF_INET,
-                                .sin_port = htons(port),
-                                .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    return (struct sockaddr_in){
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 }
 
 static void start_server(const struct answer *script, unsigned count)
@@ -138,9 +137,11 @@ static const struct sink_encoder encoder = {.name = "test",
                                             .judge = otlp_judge};
 
 static struct told {
-    uint64_t taken, lost;
-    char error[32];
+    uint64_t taken, lost, begun, ended, kept;
+    size_t from; /* of the items that were kept last */
+    char error[32], end[32];
 } told;
+static bool keeps;
 
 static void tell(void *context, uint64_t items, const char *error)
 {
@@ -148,6 +149,30 @@ static void tell(void *context, uint64_t items, const char *error)
     if (error)
         snprintf(told.error, sizeof(told.error), "%s", error);
     *(error ? &told.lost : &told.taken) += items;
+}
+
+static void tell_begun(void *context, uint64_t items)
+{
+    (void)context;
+    told.begun += items;
+}
+
+static void tell_ended(void *context, uint64_t duration, const char *error)
+{
+    (void)context;
+    assert_true(duration < 60000 * MS);
+    snprintf(told.end, sizeof(told.end), "%s", error ? error : "taken");
+    told.ended++;
+}
+
+static bool keep(void *context, size_t from, size_t items)
+{
+    (void)context;
+    if (!keeps)
+        return false;
+    told.from = from;
+    told.kept += items;
+    return true;
 }
 
 static struct queue *new_queue(uint64_t limit, size_t items_max)
@@ -159,9 +184,16 @@ static struct queue *new_queue(uint64_t limit, size_t items_max)
 
     told = (struct told){0};
     snprintf(url, sizeof(url), "http://127.0.0.1:%u/v1/logs", server.port);
-    struct queue *q = queue_new(&(struct queue_options){.encoder = &encoder, .url = url,
-                                                       .conf = &conf, .http = &http, .limit = limit,
-                                                       .items_max = items_max, .done = tell},
+    struct queue *q = queue_new(&(struct queue_options){.encoder = &encoder,
+                                                        .url = url,
+                                                        .conf = &conf,
+                                                        .http = &http,
+                                                        .limit = limit,
+                                                        .items_max = items_max,
+                                                        .done = tell,
+                                                        .begun = tell_begun,
+                                                        .ended = tell_ended,
+                                                        .keep = keep},
                                 &error);
     if (!q)
         fail_msg("%s", error);
@@ -222,6 +254,9 @@ static void what_is_taken_is_told_and_the_connection_kept(void **state)
     assert_true(flush(q, 2000));
     assert_true(library_is_loaded());
     assert_int_equal(told.taken, 15);
+    assert_int_equal(told.begun, 15);
+    assert_int_equal(told.ended, 5);
+    assert_string_equal(told.end, "taken");
     assert_int_equal(told.lost, 0);
     assert_int_equal(server.requests, 5);
     assert_int_equal(server.connections, 1);
@@ -268,8 +303,10 @@ static void what_is_refused_is_dropped_and_never_sent_again(void **state)
 {
     (void)state;
     static const char *const refusals[] = {
-        REPLY("400 Bad Request", "", "", "0"), REPLY("401 No", "", "", "0"),
-        REPLY("500 Oh", "", "", "0"),          REPLY("501 No", "", "", "0"),
+        REPLY("400 Bad Request", "", "", "0"),
+        REPLY("401 No", "", "", "0"),
+        REPLY("500 Oh", "", "", "0"),
+        REPLY("501 No", "", "", "0"),
         REPLY("307 There", "Location: /\r\n", "", "0"),
     };
     for (unsigned i = 0; i < sizeof(refusals) / sizeof(refusals[0]); i++) {
@@ -304,6 +341,83 @@ static void a_batch_is_given_up_when_its_time_is_over(void **state)
     stop_server();
 }
 
+/* Two units that are given up one after the other, the first after what the server did. */
+static struct queue *given_up(const struct answer *script, unsigned count)
+{
+    start_server(script, count);
+    struct queue *q = new_queue(300 * MS, 0);
+    keeps = true;
+    put(q, 2);
+    assert_int_equal(queue_inflight(q), 0);
+    flush(q, 100);
+    assert_int_equal(queue_inflight(q), 3);
+    assert_int_equal(told.begun, 3);
+    usleep(320 * 1000);
+    flush(q, 100);
+    keeps = false;
+    return q;
+}
+
+static void what_no_server_can_have_taken_is_kept(void **state)
+{
+    (void)state;
+    const struct answer busy[] = {{.text = REPLY("503 Busy", "", "", "0")}};
+    struct queue *q = given_up(busy, 1);
+    assert_int_equal(told.kept, 3);
+    assert_int_equal(told.from, 0);
+    assert_int_equal(told.lost, 0);
+    assert_string_equal(told.end, "timeout");
+    keeps = true;
+    usleep(320 * 1000);
+    flush(q, 100);
+    keeps = false;
+    assert_int_equal(told.kept, 6);
+    assert_int_equal(told.from, 3); /* the second unit's own */
+    queue_free(q);
+    stop_server();
+
+    /* Nobody listens. */
+    start_server(busy, 1);
+    stop_server();
+    q = new_queue(300 * MS, 0);
+    keeps = true;
+    put(q, 1);
+    flush(q, 100);
+    usleep(320 * 1000);
+    assert_true(flush(q, 100));
+    keeps = false;
+    assert_int_equal(told.kept, 3);
+    queue_free(q);
+}
+
+/* It would be counted twice. */
+static void what_a_server_may_have_taken_is_not_kept(void **state)
+{
+    (void)state;
+    const struct answer slow[] = {{.text = REPLY("200 OK", "", "", "0"), .wait_ms = 1000}};
+    const struct answer gone[] = {{.text = NULL}, {.text = REPLY("503 Busy", "", "", "0")}};
+    struct queue *q = given_up(slow, 1);
+    assert_int_equal(told.kept, 0);
+    assert_int_equal(told.lost, 3);
+    queue_free(q);
+    stop_server();
+    /* The first try was not answered: the later refusal says nothing of it. */
+    start_server(gone, 2);
+    q = new_queue(300 * MS, 0);
+    keeps = true;
+    put(q, 1);
+    flush(q, 100);
+    flush(q, 100);
+    usleep(320 * 1000);
+    assert_true(flush(q, 100));
+    keeps = false;
+    assert_int_equal(server.requests, 2);
+    assert_int_equal(told.kept, 0);
+    assert_int_equal(told.lost, 3);
+    queue_free(q);
+    stop_server();
+}
+
 static void part_of_a_batch_is_rejected_once(void **state)
 {
     (void)state;
@@ -317,6 +431,9 @@ static void part_of_a_batch_is_rejected_once(void **state)
     assert_int_equal(told.lost, 2);
     assert_string_equal(told.error, "rejected");
     assert_int_equal(told.taken, 1);
+    assert_int_equal(told.begun, 3);
+    assert_int_equal(told.ended, 1);
+    assert_string_equal(told.end, "rejected");
     assert_int_equal(server.requests, 1);
     queue_free(q);
     stop_server();
@@ -332,9 +449,12 @@ static void a_slow_answer_is_waited_for_over_several_turns(void **state)
     unsigned turns = 0;
     while (!flush(q, 20) && turns < 1000) {
         assert_true(queue_is_under_way(q));
+        assert_int_equal(queue_inflight(q), 3);
         turns++;
     }
     assert_true(turns > 2);
+    assert_int_equal(told.begun, 3); /* once, however long it takes */
+    assert_int_equal(queue_inflight(q), 0);
     assert_int_equal(told.taken, 3);
     assert_int_equal(server.requests, 1);
     queue_free(q);
@@ -396,6 +516,8 @@ int main(void)
         cmocka_unit_test(a_poisoned_retry_after_is_capped),
         cmocka_unit_test(what_is_refused_is_dropped_and_never_sent_again),
         cmocka_unit_test(a_batch_is_given_up_when_its_time_is_over),
+        cmocka_unit_test(what_no_server_can_have_taken_is_kept),
+        cmocka_unit_test(what_a_server_may_have_taken_is_not_kept),
         cmocka_unit_test(part_of_a_batch_is_rejected_once),
         cmocka_unit_test(a_slow_answer_is_waited_for_over_several_turns),
         cmocka_unit_test(a_server_that_closes_kept_connections_gets_everything_once),

@@ -80,8 +80,8 @@ static void open_pair(struct pair *p)
 
 static void close_pair_ssl(struct pair *p)
 {
-    tls_openssl_free(api, p->client);
-    tls_openssl_free(api, p->server);
+    tls_openssl_release(api, p->client);
+    tls_openssl_release(api, p->server);
     close_pair(p->fds);
     assert_int_equal(ERR_peek_error(), 0);
 }
