@@ -14,7 +14,7 @@ void file_span(struct fold *f, const struct record *r, struct text path, int32_t
     uint32_t most = f->conf->traces_adopt_children;
     struct arena *arena =
         c && is_remarkable(f, r) && (!most || c->files < most) ? span_arena(f) : NULL;
-    if (!arena)
+    if (!arena || sdk_tells(f))
         return;
     c->files++;
     struct trace_ids ids = span_below(f, &c->ids);

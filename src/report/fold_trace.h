@@ -143,6 +143,11 @@ void exchange_told(struct fold *f, const struct description *d, const struct tal
 /* One has begun, or is over: counts those under way. */
 void exchange_counted(struct fold *f, const struct exchange *x, int change);
 
+/* ------------------------------------------------------------------ sdk.c */
+
+/* Another tracer is in the process: requests are its to tell of. */
+bool sdk_tells(struct fold *f);
+
 /* ------------------------------------------------------------------ file_span.c */
 
 /* A file operation that was slow or failed within a context becomes a span below it. path: absolute
@@ -182,6 +187,7 @@ struct traces {
     struct span_block *ready, **ready_end, *out;
     size_t ready_bytes;
     struct arena *arena;
+    bool sdk_asked, sdk_found; /* sdk.c */
 };
 struct traces *traces_of(struct fold *f); /* NULL: no memory */
 

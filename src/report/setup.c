@@ -147,7 +147,7 @@ uint64_t setup_told(struct fold *f, const struct description *d, struct talk *t,
 {
     const struct connection *c = d->connection;
     uint64_t first = start;
-    if (t->setup_told || !(ids->flags & TRACE_SAMPLED))
+    if (t->setup_told || !(ids->flags & TRACE_SAMPLED) || sdk_tells(f))
         return start;
     t->setup_told = true;
     if (c && c->role == ROLE_CLIENT && c->began && c->connected && c->began < first) {
