@@ -113,6 +113,10 @@ struct lane {
     uint32_t next_context;
     uint32_t context_children;
     uint64_t context_since;   /* ticks */
+    uint8_t context_lent;     /* it came with an answer that this thread gives, not with the request */
+    uint8_t event_loop;       /* this thread goes back to one: that ends its contexts */
+    uint8_t context_over;     /* that answer is whole */
+    uint8_t context_spare;
     int32_t context_fd;       /* the connection that the request came on, or is answered on */
     uint32_t context_generation;
     uint64_t random[2];       /* of the id generator; 0: to be seeded */
