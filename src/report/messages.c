@@ -394,6 +394,8 @@ void tls_record(struct fold *f, const struct record *r, const uint8_t *payload, 
     struct talk *t = found ? talk_of(found) : NULL;
     if (!t)
         return;
+    if (found->description->connection)
+        found->description->connection->tls_seen = true;
     size_t room = r->payload - sizeof(head);
     size_t n = head.name_length < room ? head.name_length : room;
     t->tls = head;
