@@ -81,33 +81,47 @@ void flow_wait(struct region_head *region, struct lane *lane)
 
 /* ------------------------------------------------------------------ requests */
 
+/* The context that a request names in its own bytes; parent_id is its span. */
+static int said_parent(const struct flow *f, struct trace_ids *said)
+{
+    size_t length = 0;
+    const uint8_t *value = f->state == FLOW_HTTP1 ? http1_traceparent(&f->http1, &length) : NULL;
+    return value && traceparent_parse(value, length, said) == 0;
+}
+
 /* A request that came in begins a span, below the one that its sender named if it did. */
 static void server_span(struct flow_call *call, struct trace_ids *ids)
 {
     struct flow *f = call->flow;
     struct trace_ids parent = no_ids;
-    size_t length = 0;
-    const uint8_t *value = f->state == FLOW_HTTP1 ? http1_traceparent(&f->http1, &length) : NULL;
-    if (value && traceparent_parse(value, length, &parent) == 0) {
-        __builtin_memcpy(parent.span_id, parent.parent_id,
-                         8); /* the sender's is its child's parent */
-        trace_begin(call->region, call->m->lane, &parent, ids);
-    } else {
-        trace_begin(call->region, call->m->lane, &no_ids, ids);
-    }
+    if (!said_parent(f, &parent))
+        parent = no_ids;
+    trace_begin(call->region, call->m->lane, &parent, ids);
     f->ids = *ids;
     /* Of several that came at once it is not known which one the thread turns to. */
     call->requests++;
     context_become(call, call->requests == 1 ? ids : &no_ids);
 }
 
+static int is_passed_on(const struct trace_ids *said, const struct trace_ids *context)
+{
+    return !trace_differ(said->trace_id, context->trace_id, 16) &&
+           !trace_differ(said->parent_id, context->parent_id, 8);
+}
+
 static void client_span(struct flow_call *call, struct trace_ids *ids)
 {
     struct flow *f = call->flow;
     struct lane *lane = call->m->lane;
-    struct trace_ids parent;
+    struct trace_ids parent, said;
     trace_current(call->region, lane, &parent);
     f->adopted = !trace_is_none(&lane->context) && same_span(&parent, &lane->context);
+    /* One that the program put in itself is the parent, but for a proxy that passes on what it got.
+     */
+    if (said_parent(f, &said) && !(f->adopted && is_passed_on(&said, &lane->context))) {
+        parent = said;
+        f->adopted = 0;
+    }
     if (f->adopted)
         lane->context_children++;
     trace_begin(call->region, lane, &parent, ids);

@@ -107,9 +107,9 @@ struct lane {
     uint32_t number;  /* its own index */
     uint32_t next_cell;
     uint32_t thread_said; /* the tid that the last RECORD_THREAD named */
+    uint32_t context_number; /* of the context, 1 to 65535; 0: none, or not told for want of room */
     uint32_t next_sequence; /* of the next chunk */
     struct trace_ids context; /* the thread's, all zero none */
-    uint32_t context_number;  /* of it, 1 to 65535; 0: none, or not told for want of room */
     uint32_t next_context;
     uint32_t context_children;
     uint64_t context_since;   /* ticks */
@@ -233,6 +233,8 @@ enum record_type {
     RECORD_CONTEXT,  /* the thread's context from here on (ids all zero: none). payload = struct
                         trace_ids. Records that follow on this lane have its number in flags */
     RECORD_MESSAGE,  /* a part of a message of a protocol: payload = struct message_part and bytes */
+    RECORD_OPERATION, /* on a file, in a context, slow or failed; no other record tells of it. fd,
+                        generation, or payload = path as in RECORD_PATH */
     RECORD_TLS,      /* a handshake ended. payload = struct tls_handshake, server name, protocol */
     RECORD_TYPES
 };
@@ -379,6 +381,8 @@ struct region_head {
     uint32_t enabled;      /* 0: switched off at run time, hooks pass through */
     uint32_t watch;        /* WATCH_* */
     uint32_t sandboxed;    /* 1: a seccomp filter is on, capture makes no system call */
+    uint64_t slow_ticks;   /* file operations in a context that take longer are recorded, and those
+                              that fail; 0: none is */
     uint32_t late;         /* 1: the process is ending, see reporter_late() */
     uint32_t data_max;     /* bytes of one write to a log that are copied at most */
     struct trace_ids process; /* the span of the process, the parent where no other is known */

@@ -184,6 +184,13 @@ static uint64_t ticks_of(const struct region_head *region, uint64_t nano)
     return (uint64_t)((double)nano * 4294967296.0 / (double)region->clock.mult);
 }
 
+static void set_ticks(struct region_head *region, const struct conf *c)
+{
+    uint64_t slow = ticks_of(region, c->traces_file_slow);
+    region->adopt_ticks = ticks_of(region, c->traces_adopt_age);
+    region->slow_ticks = c->traces ? slow ? slow : 1 : 0;
+}
+
 static void apply(struct region_head *region, const struct conf *c)
 {
     size_t at = 0;
@@ -201,7 +208,7 @@ static void apply(struct region_head *region, const struct conf *c)
     region->data_max = DATA_MAX;
     region->watch = watch_of(c);
     region->adopt_children = c->traces_adopt_children;
-    region->adopt_ticks = ticks_of(region, c->traces_adopt_age);
+    set_ticks(region, c);
     span_sample(region, c);
 }
 
@@ -269,7 +276,7 @@ static bool start(char **arguments, char **environment)
     struct clock_relation clock;
     clock_relate(&clock, &first);
     region_set_clock(region, &clock);
-    region->adopt_ticks = ticks_of(region, hook_conf->traces_adopt_age);
+    set_ticks(region, hook_conf);
     span_start(region, hook_conf, environment);
     region->enabled = 1;
     /* for the reporter's reclaiming: free while there is one thread, 10 ms as soon as there are two

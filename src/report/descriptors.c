@@ -365,6 +365,7 @@ static void opened(struct fold *f, const struct record *r, const uint8_t *payloa
             d->description->kind = r->kind;
         set_path(d->description, path);
     }
+    file_span(f, r, path, tid);
     if (path.length)
         event_open(f, r, path, tid);
 }

@@ -24,6 +24,7 @@ enum {
 struct thread_context {
     int32_t tid; /* 0: free */
     uint32_t number;
+    uint32_t files; /* spans of file operations below it */
     struct trace_ids ids;
 };
 
@@ -38,6 +39,7 @@ struct known_trace {
 struct traces;
 
 void context_record(struct fold *f, const struct record *r, const uint8_t *payload, int32_t tid);
+struct thread_context *context_place(struct fold *f, const struct record *r, int32_t tid);
 /* The context in which a thread made this record, as capture has it; NULL: none that is known. */
 const struct trace_ids *context_of(struct fold *f, const struct record *r, int32_t tid);
 
@@ -141,6 +143,18 @@ void exchange_told(struct fold *f, const struct description *d, const struct tal
 /* One has begun, or is over: counts those under way. */
 void exchange_counted(struct fold *f, const struct exchange *x, int change);
 
+/* ------------------------------------------------------------------ sdk.c */
+
+/* Another tracer is in the process: requests are its to tell of. */
+bool sdk_tells(struct fold *f);
+
+/* ------------------------------------------------------------------ file_span.c */
+
+/* A file operation that was slow or failed within a context becomes a span below it. path: absolute
+   if known, or empty. */
+void file_span(struct fold *f, const struct record *r, struct text path, int32_t tid);
+void operation_record(struct fold *f, const struct record *r, const uint8_t *payload, int32_t tid);
+
 /* ------------------------------------------------------------------ setup.c */
 
 /* A name was looked up; remembered for the connection that was made with an answer. */
@@ -173,6 +187,7 @@ struct traces {
     struct span_block *ready, **ready_end, *out;
     size_t ready_bytes;
     struct arena *arena;
+    bool sdk_asked, sdk_found; /* sdk.c */
 };
 struct traces *traces_of(struct fold *f); /* NULL: no memory */
 

@@ -243,7 +243,8 @@ static void measure(const struct told *t, enum instrument_id id, const struct at
     struct trace_ids ids = trace_told(t->f, &t->x->ids, &state);
     struct series *series = fold_series(t->f, id, a, n);
     enum exemplar_filter filter = t->f->conf->exemplars;
-    bool sampled = ids.flags & TRACE_SAMPLED && t->f->region->watch & WATCH_TRACES;
+    bool sampled =
+        ids.flags & TRACE_SAMPLED && t->f->region->watch & WATCH_TRACES && !sdk_tells(t->f);
     if (filter == EXEMPLARS_ALWAYS_ON || (filter == EXEMPLARS_TRACE_BASED && sampled))
         series_record_traced(series, value, fold_unix(t->f, t->end), &ids);
     else
@@ -277,7 +278,7 @@ void exchange_told(struct fold *f, const struct description *d, const struct tal
         return;
     if (f->conf->metrics && f->conf->metrics_http)
         tell_metrics(&t);
-    if (f->region->watch & WATCH_TRACES)
+    if (f->region->watch & WATCH_TRACES && !sdk_tells(f))
         tell_span(&t);
 }
 
