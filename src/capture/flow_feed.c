@@ -270,12 +270,12 @@ uint64_t flow_feed(struct flow_call *call, const uint8_t *bytes, uint64_t length
             http2_step(&f->http2, side, at, length - done, &step);
         else
             http1_step(&f->http1, side, at, length - done, &step);
-        found(call, side, &step, at);
-        done += step.used;
-        if (step.what == FRAME_UPGRADED && side == SIDE_RESPONSE) {
+        if (step.what == FRAME_UPGRADED) { /* its bytes are the first of what comes now */
             upgraded(f);
             return done;
         }
+        found(call, side, &step, at);
+        done += step.used;
         if (!step.used)
             break;
     }

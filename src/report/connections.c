@@ -232,6 +232,8 @@ void connection_event_close(struct fold *f, struct description *d, const char *r
         event_double(e, "scope.duration", fold_seconds(f, end - c->began));
     event_string(e, "scope.connection.closed_by", ended_by(c, reason));
     event_string(e, "scope.close.reason", reason);
+    if (c->tls_seen || c->tls_unseen)
+        event_bool(e, "scope.tls.observed", c->tls_seen);
     if (c->end_error)
         event_error(e, -c->end_error);
     event_submit(f, e);
