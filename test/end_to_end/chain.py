@@ -14,7 +14,7 @@ NGINX = """
 daemon off; master_process on; worker_processes 2; pid {d}/nginx.pid; error_log {d}/nginx.error info; user root;
 events {{ worker_connections 256; }}
 http {{
-log_format one '$request_method $request_uri $status $bytes_sent $http_traceparent';
+log_format one '$request_method $request_uri $status $body_bytes_sent';
 access_log {d}/access.log one; client_body_temp_path {d}/t1; proxy_temp_path {d}/t2; fastcgi_temp_path {d}/t3;
 uwsgi_temp_path {d}/t4; scgi_temp_path {d}/t5;
 upstream application {{ server 127.0.0.1:{application}; {keepalive} }}
@@ -25,14 +25,16 @@ proxy_ssl_server_name on; proxy_ssl_session_reuse off; }} }} }}
 """
 
 PYTHON_APPLICATION = """
-import http.client, http.server, signal, ssl, sys
+import http.client, http.server, os, signal, ssl, sys
 signal.signal(signal.SIGTERM, lambda *about: sys.exit(0))
 own, downstream, cert, key = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4]
 trust = ssl.create_default_context(cafile=cert)
+# One write a line: a buffer that threads share is written by whoever flushes it.
+def say(*words): os.write(1, (" ".join(words) + "\\n").encode())
 class Answer(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     def do_GET(self):
-        print("working on", self.path, flush=True)
+        say("working on", self.path)
         connection = http.client.HTTPSConnection("localhost", downstream, context=trust)
         connection.request("GET", "/below" + self.path)
         body = connection.getresponse().read()
@@ -40,7 +42,7 @@ class Answer(http.server.BaseHTTPRequestHandler):
         self.send_response(200); self.send_header("Content-Length", str(len(body))); self.end_headers()
         self.wfile.write(body)
     def log_message(self, form, *about):
-        print("served", self.path, flush=True)
+        say("served", self.path)
 context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
 context.load_cert_chain(cert, key)
 class Many(http.server.ThreadingHTTPServer):
@@ -69,13 +71,15 @@ process.on('SIGTERM', () => process.exit(0));
 """
 
 DOWNSTREAM = """
-import http.server, signal, ssl, sys
+import http.server, os, signal, ssl, sys
 signal.signal(signal.SIGTERM, lambda *about: sys.exit(0))
 own, cert, key = int(sys.argv[1]), sys.argv[2], sys.argv[3]
+# One write a line: a buffer that threads share is written by whoever flushes it.
+def say(*words): os.write(1, (" ".join(words) + "\\n").encode())
 class Answer(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     def do_GET(self):
-        print("below", self.path, flush=True)
+        say("below", self.path)
         body = b"found " + self.path.encode()
         self.send_response(200); self.send_header("Content-Length", str(len(body))); self.end_headers()
         self.wfile.write(body)
