@@ -115,12 +115,15 @@ static int is_passed_on(const struct trace_ids *said, const struct trace_ids *co
            !trace_differ(said->parent_id, context->parent_id, 8);
 }
 
-/* What an event loop connected for is what its first request there is for; NULL: not known. */
+/*
+ * What a thread connected for is what the first request there is for, whatever an event loop has
+ * turned to between; NULL: not known.
+ */
 static const struct trace_ids *caused(const struct flow_call *call, const struct flow_cause *cause)
 {
     uint64_t most = call->region->adopt_ticks;
     if (!cause->tid || cause->tid != call->m->lane->tid ||
-        !trace_is_none(&call->m->lane->context) || (most && call->m->end - cause->since >= most))
+        (most && call->m->end - cause->since >= most))
         return NULL;
     const struct flow *f = unanswered(cause->fd, cause->generation, cause->span_id);
     return f ? &f->ids : NULL;
@@ -135,7 +138,7 @@ static void client_span(struct flow_call *call, struct trace_ids *ids)
     trace_current(call->region, lane, &parent);
     f->cause.tid = 0;
     f->adopted = !trace_is_none(&lane->context) && same_span(&parent, &lane->context);
-    if (cause) {
+    if (cause && !same_span(cause, &lane->context)) {
         parent = *cause;
         f->adopted = 1;
     }
@@ -145,10 +148,18 @@ static void client_span(struct flow_call *call, struct trace_ids *ids)
         parent = said;
         f->adopted = 0;
     }
-    if (f->adopted && !trace_is_none(&lane->context))
+    if (f->adopted && same_span(&parent, &lane->context))
         lane->context_children++;
     trace_begin(call->region, lane, &parent, ids);
     f->ids = *ids;
+}
+
+/* Who reads the rest of a request has turned to it. */
+static void body_moves(struct flow_call *call)
+{
+    const struct flow *f = call->flow;
+    if (f->state == FLOW_HTTP1 && call->m->direction == 'r' && !call->requests)
+        context_become(call, http1_outstanding(&f->http1) == 1 ? &f->ids : &no_ids);
 }
 
 /* Bytes of a response tell what the thread works on: the request that is answered, or the one that
@@ -247,6 +258,8 @@ static void found(struct flow_call *call, enum frame_side side, const struct fra
         else
             client_span(call, &ids);
     }
+    if (side == SIDE_REQUEST && step->what == FRAME_BODY && step->used)
+        body_moves(call);
     if (step->what == FRAME_LOST)
         drop_count(call->region, DROP_FLOW, 1);
     if (step->what != FRAME_BODY || step->flags & (FRAME_END | FRAME_HEAD_END) || step->body)
