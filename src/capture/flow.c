@@ -211,6 +211,21 @@ void flow_moved(struct region_head *region, const struct flow_bytes *m, const st
     flow_leave(f, call.way);
 }
 
+void flow_connects(struct region_head *region, const struct flow_bytes *m)
+{
+    const struct lane *lane = m->lane;
+    if (!(region->watch & WATCH_TRACES) || !lane || trace_is_none(&lane->context))
+        return;
+    struct flow *f = flow_of(region, m);
+    if (!f)
+        return;
+    f->cause = (struct flow_cause){.fd = lane->context_fd,
+                                   .generation = lane->context_generation,
+                                   .since = m->end,
+                                   .tid = lane->tid};
+    bytes_copy(f->cause.span_id, lane->context.span_id, sizeof(f->cause.span_id));
+}
+
 void flow_ended(struct region_head *region, const struct flow_bytes *m)
 {
     struct flow *f = flow_place(m->fd);

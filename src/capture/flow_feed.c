@@ -59,15 +59,21 @@ void trace_tell(struct region_head *region, struct lane *lane)
         context_set(region, lane, &ids, lane->context_fd, lane->context_generation, ticks_now());
 }
 
-/* Whether the request that the thread works on has no whole answer yet. */
+/* The request that came on this connection as the span that is named, while it has no whole answer.
+ */
+static const struct flow *unanswered(int fd, uint32_t generation, const uint8_t span_id[8])
+{
+    if ((unsigned)fd >= FLOW_MAX || !flow_table)
+        return NULL;
+    const struct flow *f = (const struct flow *)(flow_table + (size_t)fd * FLOW_SIZE);
+    int waits = f->state == FLOW_HTTP2 || (f->state == FLOW_HTTP1 && http1_outstanding(&f->http1));
+    return f->generation == generation && waits && !trace_differ(f->ids.span_id, span_id, 8) ? f
+                                                                                             : NULL;
+}
+
 static int outstanding(const struct lane *lane)
 {
-    int fd = lane->context_fd;
-    if ((unsigned)fd >= FLOW_MAX || !flow_table)
-        return 0;
-    const struct flow *f = (const struct flow *)(flow_table + (size_t)fd * FLOW_SIZE);
-    return f->generation == lane->context_generation && same_span(&f->ids, &lane->context) &&
-           (f->state == FLOW_HTTP2 || (f->state == FLOW_HTTP1 && http1_outstanding(&f->http1)));
+    return unanswered(lane->context_fd, lane->context_generation, lane->context.span_id) != NULL;
 }
 
 void flow_idle(struct region_head *region, struct lane *lane)
@@ -112,23 +118,51 @@ static int is_passed_on(const struct trace_ids *said, const struct trace_ids *co
            !trace_differ(said->parent_id, context->parent_id, 8);
 }
 
+/*
+ * What a thread connected for is what the first request there is for, whatever an event loop has
+ * turned to between; NULL: not known.
+ */
+static const struct trace_ids *caused(const struct flow_call *call, const struct flow_cause *cause)
+{
+    uint64_t most = call->region->adopt_ticks;
+    if (!cause->tid || cause->tid != call->m->lane->tid ||
+        (most && call->m->end - cause->since >= most))
+        return NULL;
+    const struct flow *f = unanswered(cause->fd, cause->generation, cause->span_id);
+    return f ? &f->ids : NULL;
+}
+
 static void client_span(struct flow_call *call, struct trace_ids *ids)
 {
     struct flow *f = call->flow;
     struct lane *lane = call->m->lane;
+    const struct trace_ids *cause = caused(call, &f->cause);
     struct trace_ids parent, said;
     trace_current(call->region, lane, &parent);
+    f->cause.tid = 0;
     f->adopted = !trace_is_none(&lane->context) && same_span(&parent, &lane->context);
+    if (cause && !same_span(cause, &lane->context)) {
+        parent = *cause;
+        f->adopted = 1;
+    }
     /* One that the program put in itself is the parent, but for a proxy that passes on what it got.
      */
-    if (said_parent(f, &said) && !(f->adopted && is_passed_on(&said, &lane->context))) {
+    if (said_parent(f, &said) && !(f->adopted && is_passed_on(&said, &parent))) {
         parent = said;
         f->adopted = 0;
     }
-    if (f->adopted)
+    if (f->adopted && same_span(&parent, &lane->context))
         lane->context_children++;
     trace_begin(call->region, lane, &parent, ids);
     f->ids = *ids;
+}
+
+/* Who reads the rest of a request has turned to it. */
+static void body_moves(struct flow_call *call)
+{
+    const struct flow *f = call->flow;
+    if (f->state == FLOW_HTTP1 && call->m->direction == 'r' && !call->requests)
+        context_become(call, http1_outstanding(&f->http1) == 1 ? &f->ids : &no_ids);
 }
 
 /* Bytes of a response tell what the thread works on: the request that is answered, or the one that
@@ -244,6 +278,8 @@ static void found(struct flow_call *call, enum frame_side side, const struct fra
     }
     if (side == SIDE_RESPONSE && step->flags & FRAME_END)
         answered(call);
+    if (side == SIDE_REQUEST && step->what == FRAME_BODY && step->used)
+        body_moves(call);
     if (step->what == FRAME_LOST)
         drop_count(call->region, DROP_FLOW, 1);
     if (step->what != FRAME_BODY || step->flags & (FRAME_END | FRAME_HEAD_END) || step->body)
