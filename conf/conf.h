@@ -131,7 +131,7 @@ struct conf {
     enum temporality_preference temporality; /* metrics.temporality */
     enum exemplar_filter exemplars;          /* metrics.exemplars */
     uint32_t cardinality_limit; /* metrics.cardinality_limit: points per metric (2000) */
-    bool metrics_file, metrics_socket, metrics_name, metrics_process; /* metrics.file ... */
+    bool metrics_file, metrics_socket, metrics_http, metrics_name, metrics_process; /* metrics.file ... */
 
     uint64_t events_interval; /* events.interval, nanoseconds (1 s): events and logs */
     uint32_t events_rate;     /* events.rate: events a second at most (10000), 0: no limit */

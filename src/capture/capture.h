@@ -55,6 +55,7 @@ enum {
     FD_READ_END = 1u << 23, /* the end of a pipe that is read */
     FD_FLOW = 1u << 26, /* what moves here is looked at: flow.h */
     FD_TLS = 1u << 27,  /* what moves here is ciphertext */
+    FD_LISTENS = 1u << 28, /* connections come in here */
 };
 
 #define FD_KIND(e) ((unsigned)((e) & 0xff))

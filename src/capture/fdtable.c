@@ -28,6 +28,9 @@ fd_entry fd_opened(struct region_head *region, int fd, enum kind kind, uint32_t 
         drop_count(region, DROP_DESCRIPTOR, 1);
         return 0;
     }
+    if ((kind == KIND_TCP || kind == KIND_UNIX_STREAM) && region->watch & WATCH_FLOWS &&
+        !(flags & (FD_TLS | FD_LISTENS)))
+        flags |= FD_FLOW;
     uint32_t generation;
     do {
         generation = __atomic_add_fetch(&region->next_generation, 1, __ATOMIC_RELAXED);

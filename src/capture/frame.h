@@ -31,7 +31,10 @@ enum frame_what {
                        both directions of it, once the response said so */
     FRAME_RESET,    /* HTTP/2: RST_STREAM; body: the error code */
     FRAME_GOAWAY,   /* HTTP/2: body: the error code, number: the last stream */
-    FRAME_SETTINGS, /* HTTP/2: body: SETTINGS_HEADER_TABLE_SIZE of the sender */
+    FRAME_SETTINGS, /* HTTP/2: body: SETTINGS_HEADER_TABLE_SIZE of the sender, number: the least
+                       value where the frame gives several; body FRAME_UNSAID: it gives none */
+    FRAME_SETTLED,  /* HTTP/2: the sender acknowledges the oldest SETTINGS of the other side that it
+                       has not yet: its header blocks heed them from here on */
 };
 
 enum {
@@ -49,6 +52,8 @@ enum {
     FRAME_HEAD_MAX = 16384, /* bytes of one header block that are kept */
     FRAME_CONTEXT = 56,     /* bytes of a traceparent that are kept; version 00 has 55 */
 };
+
+#define FRAME_UNSAID UINT64_MAX
 
 /* What one step found out about the first `used` bytes of what it was given. */
 struct frame_step {

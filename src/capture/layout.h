@@ -25,6 +25,7 @@
 #include <stdint.h>
 
 #include "capture/ops.h"
+#include "capture/frame.h"
 #include "capture/trace.h"
 
 #define LAYOUT_MAGIC 0x65706f63734c4f4dULL
@@ -106,12 +107,14 @@ struct lane {
     uint32_t number;  /* its own index */
     uint32_t next_cell;
     uint32_t thread_said; /* the tid that the last RECORD_THREAD named */
+    uint32_t context_number; /* of the context, 1 to 65535; 0: none, or not told for want of room */
     uint32_t next_sequence; /* of the next chunk */
     struct trace_ids context; /* the thread's, all zero none */
-    uint32_t context_number;  /* of it, 1 to 65535; 0: none, or not told for want of room */
     uint32_t next_context;
     uint32_t context_children;
     uint64_t context_since;   /* ticks */
+    int32_t context_fd;       /* the connection that the request came on, or is answered on */
+    uint32_t context_generation;
     uint64_t random[2];       /* of the id generator; 0: to be seeded */
     /* indices: 0 none yet, n + 1 a cell of this lane, 255 the region's shared cells */
     uint8_t cell_of[OP_COUNT][KIND_COUNT];
@@ -230,6 +233,8 @@ enum record_type {
     RECORD_CONTEXT,  /* the thread's context from here on (ids all zero: none). payload = struct
                         trace_ids. Records that follow on this lane have its number in flags */
     RECORD_MESSAGE,  /* a part of a message of a protocol: payload = struct message_part and bytes */
+    RECORD_OPERATION, /* on a file, in a context, slow or failed; no other record tells of it. fd,
+                        generation, or payload = path as in RECORD_PATH */
     RECORD_TLS,      /* a handshake ended. payload = struct tls_handshake, server name, protocol */
     RECORD_TYPES
 };
@@ -340,6 +345,7 @@ enum {
     WATCH_METRICS = 256u, /* counters and histograms */
     WATCH_FLOWS = 1024u,    /* messages of protocols: spans, and metrics of HTTP and RPC */
     WATCH_TRACES = 2048u,   /* contexts: spans are made of what is seen */
+    WATCH_PROCESS_SPAN = 4096u, /* region_head.process is a span of ours; else it came from outside */
     WATCH_NO_TOTALS = 512u, /* no event will tell what was done on a descriptor: no sums of that */
 };
 
@@ -371,9 +377,12 @@ struct region_head {
     uint32_t enabled;      /* 0: switched off at run time, hooks pass through */
     uint32_t watch;        /* WATCH_* */
     uint32_t sandboxed;    /* 1: a seccomp filter is on, capture makes no system call */
+    uint64_t slow_ticks;   /* file operations in a context that take longer are recorded, and those
+                              that fail; 0: none is */
     uint32_t late;         /* 1: the process is ending, see reporter_late() */
     uint32_t data_max;     /* bytes of one write to a log that are copied at most */
     struct trace_ids process; /* the span of the process, the parent where no other is known */
+    uint64_t process_since;   /* unix ns: when that span began */
     uint64_t random_seed;  /* ids are drawn from this; anew in each forked child */
     uint64_t sample_below; /* a new trace is sampled if the last 7 bytes of its id are below this */
     uint32_t sampler;      /* enum sampler: what is done about a parent's decision */

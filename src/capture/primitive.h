@@ -29,6 +29,11 @@ static inline uint32_t own_xadd32(uint32_t *p, uint32_t n)
     __asm__ volatile("xaddl %0, %1" : "+r"(n), "+m"(*p) : : "memory", "cc");
     return n;
 }
+static inline uint64_t own_xadd64(uint64_t *p, uint64_t n)
+{
+    __asm__ volatile("xaddq %0, %1" : "+r"(n), "+m"(*p) : : "memory", "cc");
+    return n;
+}
 /* Puts `to` where `from` stands; returns whether it stood there. */
 static inline int own_replace64(uint64_t *p, uint64_t from, uint64_t to)
 {
@@ -52,6 +57,10 @@ static inline int own_replace8(uint8_t *p, uint8_t from, uint8_t to)
 #define OWN_REPLACE(p, from, to) \
     __atomic_compare_exchange_n(p, &from, to, 0, __ATOMIC_RELAXED, __ATOMIC_RELAXED)
 static inline uint32_t own_xadd32(uint32_t *p, uint32_t n)
+{
+    return __atomic_fetch_add(p, n, __ATOMIC_RELAXED);
+}
+static inline uint64_t own_xadd64(uint64_t *p, uint64_t n)
 {
     return __atomic_fetch_add(p, n, __ATOMIC_RELAXED);
 }

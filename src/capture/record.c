@@ -89,7 +89,7 @@ static int record_put(struct region_head *region, struct lane *lane, const struc
         slot->a = record->a;
         slot->b = record->b;
         slot->payload = length;
-        slot->flags = record->flags;
+        slot->flags = record->flags | lane->context_number << RECORD_CONTEXT_SHIFT;
         fill((uint8_t *)(slot + 1), pieces, count, skip, length);
         __atomic_store_n(&slot->word, word | SLOT_COMMITTED, __ATOMIC_RELEASE);
     }

@@ -149,6 +149,8 @@ static void keep_lane(struct lane *own, uint32_t forks, int32_t pid, int32_t tid
     own->tid = tid;
     own->thread_said = 0;
     own->next_sequence = 0;
+    own->context_number = 0; /* nobody has told this process's reporter of it */
+    own->random[0] = own->random[1] = 0; /* the parent goes on drawing from these */
     for (unsigned i = 0; i < LANE_ERRORS; i++)
         own->error[i] = (struct error_count){0, 0};
     for (unsigned i = 0; i < LANE_TOTALS; i++) {
@@ -167,6 +169,8 @@ void region_after_fork(struct region_head *region, struct lane *own, int32_t pid
 {
     forget_chunks(region, own && own->writer ? own->chunk : 0);
     region->forks++;
+    region->random_seed =
+        trace_mix(region->random_seed ^ ticks_now(), (uint64_t)(uint32_t)pid << 32 | region->forks);
     uint32_t high = region->lanes_high < region->lanes ? region->lanes_high : region->lanes;
     for (uint32_t i = 0; i < high; i++)
         region->lane_free[i / 64] |= 1ULL << i % 64;

@@ -23,6 +23,21 @@ struct trace_ids {
 };
 _Static_assert(sizeof(struct trace_ids) == 40, "five words");
 
+static inline int trace_differ(const uint8_t *a, const uint8_t *b, unsigned n)
+{
+    unsigned different = 0;
+    for (unsigned i = 0; i < n; i++)
+        different |= a[i] ^ b[i];
+    return different != 0;
+}
+
+static inline int trace_is_none(const struct trace_ids *ids)
+{
+    uint64_t span;
+    __builtin_memcpy(&span, ids->span_id, sizeof(span));
+    return !span;
+}
+
 enum { TRACE_SAMPLED = 1, TRACE_RANDOM = 2 };
 
 /*
@@ -37,5 +52,29 @@ int traceparent_parse(const uint8_t *value, size_t length, struct trace_ids *out
 /* "00-<trace>-<span>-<flags>", of ids->span_id. Exactly 55 bytes, no NUL. */
 enum { TRACEPARENT_LENGTH = 55 };
 void traceparent_print(const struct trace_ids *ids, uint8_t out[TRACEPARENT_LENGTH]);
+
+struct region_head;
+struct lane;
+
+/*
+ * The ids that a child, or a request that goes out, would have as its parent: the thread's context,
+ * else that of the process (region->process), else all zero. span_id is the parent's. lane may be
+ * NULL.
+ */
+void trace_current(const struct region_head *region, const struct lane *lane,
+                   struct trace_ids *out);
+
+/*
+ * Draws ids of a new span below `parent`; all zero: of a new trace, with TRACE_RANDOM. The parent is
+ * parent->span_id; where that is zero, as traceparent_parse leaves it, it is parent->parent_id, and
+ * *out is marked remote. Sampled as the parent is (SAMPLER_PARENT), else as region->sample_below
+ * says. Safe in signal handlers: a lane's draws never repeat. Without a lane the ids are mixed from
+ * the seed, the ticks and the frame's address. out may be parent.
+ */
+void trace_begin(const struct region_head *region, struct lane *lane,
+                 const struct trace_ids *parent, struct trace_ids *out);
+
+/* Another seed, never zero, from a seed and what tells it from others. */
+uint64_t trace_mix(uint64_t seed, uint64_t salt);
 
 #endif

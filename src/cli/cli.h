@@ -11,6 +11,7 @@
 int cli_run(int argc, char **argv);
 int cli_config(int argc, char **argv);
 int cli_summary(int argc, char **argv);
+int cli_trace(int argc, char **argv);
 int cli_doctor(int argc, char **argv);
 
 #endif

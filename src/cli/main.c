@@ -16,6 +16,7 @@ static const struct {
 } commands[] = {
     {"run", cli_run, "run a command and record what it and its children do"},
     {"summary", cli_summary, "show what happened in a recording"},
+    {"trace", cli_trace, "show the traces of a recording as waterfalls"},
     {"config", cli_config, "show, check or explain the configuration"},
     {"doctor", cli_doctor, "tell whether a process is observed, and if not, why"},
     {"version", cli_version, "show the version"},

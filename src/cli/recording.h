@@ -7,18 +7,22 @@
 #include <jansson.h>
 #include <stddef.h>
 
-/* The user's state directory for scope ($XDG_STATE_HOME/scope or ~/.local/state/scope). 0 or -errno. */
+/* The user's state directory for scope ($XDG_STATE_HOME/scope or ~/.local/state/scope). 0 or
+ * -errno. */
 int recording_state_dir(char *out, size_t size);
 
 /* The newest recording below the state directory; -ENOENT when there is none. */
 int recording_newest(char *out, size_t size);
 
-/* One line, parsed; borrowed until the call returns. */
-typedef void recording_line(void *context, json_t *line);
+/* One line: parsed, and as it was read (ended with a NUL). Both are borrowed until the call
+ * returns. */
+typedef void recording_line(void *context, json_t *line, const char *text);
 
 /*
- * Reads a recording (a directory's telemetry.ndjson and its rotated predecessors, or one file; "-" is
- * standard input). Lines that are no JSON object are counted in *bad and passed over. 0 or -errno.
+ * Reads a recording: of a directory all files named NAME.ndjson or NAME.jsonl and their rotated
+ * predecessors (NAME.ndjson.1 ...), or one file; "-" is standard input. Lines that are no JSON
+ * object, and those beyond 16 MiB, are counted in *bad and passed over. 0 or -errno; -ENOENT for a
+ * directory without such files.
  */
 int recording_read(const char *path, recording_line *take, void *context, size_t *bad);
 

@@ -259,6 +259,12 @@ static int set_sets(const struct run *run)
     return r == 0 ? 0 : complain("--set", strerror(errno));
 }
 
+/* What runs as one command is one trace: traces.processes is auto. */
+static int set_mark(void)
+{
+    return setenv("SCOPE_RUN", "1", 1) == 0 ? 0 : complain("SCOPE_RUN", strerror(errno));
+}
+
 static int set_config(const struct run *run)
 {
     if (!run->config)
@@ -496,7 +502,8 @@ static int prepare(struct run *run)
     bool has_sink = false, observed = true;
     int r;
 
-    if ((r = find_command(run)) || (r = set_config(run)) || (r = set_sets(run)))
+    if ((r = find_command(run)) || (r = set_config(run)) || (r = set_mark()) ||
+        (r = set_sets(run)))
         return r;
     if (run->otlp && (r = set_sink("SCOPE_OTLP_TO", run->otlp)))
         return r;

@@ -12,6 +12,7 @@
 #include "cli/cli.h"
 #include "cli/recording.h"
 #include "cli/table.h"
+#include "cli/terminal.h"
 
 enum { COUNT, BYTES_IN, BYTES_OUT, SECONDS, FAILED, MOST, EXTRA };
 
@@ -143,7 +144,7 @@ static void take_log(struct summary *s, const json_t *line, const json_t *a)
     if (!stream)
         stream = "syslog";
     const json_t *body = json_object_get(line, "body");
-    double severity = line_number(line, "severity");
+    double severity = line_number(line, "severity_number");
     add(&s->logs, stream, COUNT, 1);
     add(&s->logs, stream, BYTES_IN, (double)json_string_length(body));
     add(&s->logs, stream, EXTRA, severity >= 13 && severity < 17);
@@ -194,8 +195,9 @@ static void take_metric(struct summary *s, const char *name, const json_t *line,
     }
 }
 
-static void take_line(void *context, json_t *line)
+static void take_line(void *context, json_t *line, const char *text)
 {
+    (void)text;
     struct summary *s = context;
     const char *signal = line_text(line, "signal"), *name = line_text(line, "name");
     const json_t *a = line_object(line, "attributes"), *r = line_object(line, "resource");
@@ -219,11 +221,12 @@ static void take_line(void *context, json_t *line)
 
 static void show(struct summary *s, const char *path, size_t bad, size_t most)
 {
-    bool colour = isatty(STDOUT_FILENO) && !getenv("NO_COLOR");
+    bool colour = terminal_colour();
     char count[32], span[32];
     FILE *out = stdout;
 
-    fprintf(out, "%s: %zu process%s in %s, %s lines", path, s->processes.count,
+    terminal_text(out, path, strlen(path), INT_MAX);
+    fprintf(out, ": %zu process%s in %s, %s lines", s->processes.count,
             s->processes.count == 1 ? "" : "es", table_seconds(span, s->last - s->first),
             table_count(count, (double)s->lines));
     fprintf(out, bad ? ", %zu of them unreadable\n" : "\n", bad);

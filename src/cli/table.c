@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/terminal.h"
+
 static size_t hash_text(const char *s)
 {
     uint64_t h = 0xcbf29ce484222325u;
@@ -130,11 +132,6 @@ char *table_count(char *out, double count)
     return out;
 }
 
-static void put_character(FILE *out, char c)
-{
-    fputc((unsigned char)c < 32 || c == 127 ? '?' : c, out);
-}
-
 /* What stands before a path in a key, parted by two spaces (an error, an operation). */
 static size_t before_path(const char *text, int width)
 {
@@ -146,22 +143,23 @@ static size_t before_path(const char *text, int width)
 
 void table_text(FILE *out, const char *text, int width)
 {
-    int length = 0;
-    for (const char *p = text; *p; p++)
-        length += ((unsigned char)*p & 0xc0) != 0x80;
+    const char *end = text + strlen(text);
+    struct terminal_piece piece;
+    int length = terminal_columns(text, (size_t)(end - text));
     /* The end of a path says more than its beginning. */
     int skip = length > width ? length - width + 3 : 0;
     if (skip) {
-        for (size_t head = before_path(text, width); head; head--)
-            put_character(out, *text++);
+        size_t head = before_path(text, width);
+        terminal_text(out, text, head, width);
+        text += head;
         fputs("...", out);
     }
-    for (const char *p = text; *p; p++) {
-        if (skip > 0) {
-            skip -= ((unsigned char)p[1] & 0xc0) != 0x80;
-            continue;
-        }
-        put_character(out, *p);
+    for (const char *p = text; p < end;) {
+        p += terminal_next(p, end, &piece);
+        if (skip > 0)
+            skip -= piece.columns;
+        else
+            fwrite(piece.data, 1, piece.length, out);
     }
     for (; length < width; length++)
         fputc(' ', out);

@@ -25,7 +25,8 @@ struct tally {
     size_t index_room;
 };
 
-/* The row of this key, made if it is not there; NULL only without memory. Valid until the next call. */
+/* The row of this key, made if it is not there; NULL only without memory. Valid until the next
+ * call. */
 struct tally_row *tally_row(struct tally *tally, const char *key);
 /* Orders rows by a column, greatest first; equal ones by key. */
 void tally_sort(struct tally *tally, unsigned column);
@@ -50,7 +51,8 @@ char *table_bytes(char *out, double bytes);
 char *table_seconds(char *out, double seconds);
 char *table_count(char *out, double count);
 
-/* Writes text for a terminal: control characters escaped, at most `width` columns, cut in front. */
+/* Writes text for a terminal (terminal.h says how it is made harmless): at most `width` columns,
+ * cut in front. */
 void table_text(FILE *out, const char *text, int width);
 
 #endif

@@ -47,6 +47,9 @@ void *hook_next(const char *name);
  */
 void *hook_libc(const char *name);
 
+/* Whether the object with this dynamic section was there at start, in the loader's global order. */
+bool hook_is_initial(const void *dynamic);
+
 /* libscope.so's own path, as the loader has it (it may be relative). NULL: not known. */
 const char *hook_own_path(void);
 
@@ -115,6 +118,13 @@ static inline struct lane *hook_lane(void)
         return lane;
     return hook_lane_slow();
 }
+
+/*
+ * In a forked child, after region_after_fork: the process gets a span of its own below what the
+ * forking thread was in. goes_on: it is the same program going on under another number (daemon),
+ * and so is its span. Async-signal-safe.
+ */
+void hook_forked(struct region_head *region, struct lane *own, bool goes_on);
 
 /* Before the calling thread ends, or for one of our own threads. */
 void hook_thread_off(void);

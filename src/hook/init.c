@@ -12,6 +12,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "capture/flow.h"
 #include "conf/conf.h"
 #include "intercept/process.h"
 #include "os/sys.h"
@@ -138,6 +139,14 @@ static struct region_head *make_region(const struct conf *conf)
     return NULL;
 }
 
+/* Room for flows, where messages are wanted and the process may have that much more. */
+static void make_flows(const struct region_head *region)
+{
+    const uint64_t size = (uint64_t)FLOW_MAX * FLOW_SIZE;
+    if (region->watch & WATCH_FLOWS && size < address_limit() / 16)
+        flow_table = map(size);
+}
+
 /* -------------------------------------------------- configuration */
 
 static uint32_t watch_of(const struct conf *c)
@@ -159,9 +168,26 @@ static uint32_t watch_of(const struct conf *c)
         w |= WATCH_LOGS;
     if (c->logs_syslog)
         w |= WATCH_SYSLOG;
+    if (c->traces || (c->metrics && c->metrics_http))
+        w |= WATCH_FLOWS | WATCH_SOCKETS;
+    if (c->traces)
+        w |= WATCH_TRACES | WATCH_NAMES;
     if (!c->events_file.enabled && !c->events_connection.enabled)
         w |= WATCH_NO_TOTALS;
-    return w;
+    return w | span_watch(c);
+}
+
+/* What so many nanoseconds are in ticks, as far as the clock is known. */
+static uint64_t ticks_of(const struct region_head *region, uint64_t nano)
+{
+    return (uint64_t)((double)nano * 4294967296.0 / (double)region->clock.mult);
+}
+
+static void set_ticks(struct region_head *region, const struct conf *c)
+{
+    uint64_t slow = ticks_of(region, c->traces_file_slow);
+    region->adopt_ticks = ticks_of(region, c->traces_adopt_age);
+    region->slow_ticks = c->traces ? slow ? slow : 1 : 0;
 }
 
 static void apply(struct region_head *region, const struct conf *c)
@@ -180,6 +206,9 @@ static void apply(struct region_head *region, const struct conf *c)
     region->log_globs[at] = '\0';
     region->data_max = DATA_MAX;
     region->watch = watch_of(c);
+    region->adopt_children = c->traces_adopt_children;
+    set_ticks(region, c);
+    span_sample(region, c);
 }
 
 void hook_set_conf(const struct conf *conf)
@@ -238,6 +267,7 @@ static bool start(char **arguments, char **environment)
     if (!region)
         return false;
     apply(region, hook_conf);
+    make_flows(region);
     region->log_budget = hook_conf->memory_pool;
     hook_cwd_changed();
     int32_t pid = (int32_t)sys(getpid);
@@ -245,6 +275,8 @@ static bool start(char **arguments, char **environment)
     struct clock_relation clock;
     clock_relate(&clock, &first);
     region_set_clock(region, &clock);
+    set_ticks(region, hook_conf);
+    span_start(region, hook_conf, environment);
     region->enabled = 1;
     /* for the reporter's reclaiming: free while there is one thread, 10 ms as soon as there are two
      */

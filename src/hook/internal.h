@@ -42,6 +42,19 @@ void fd_meet_inherited(struct region_head *region, struct lane *lane, bool all);
 /* Patches the tables of stdio; false: they are not as expected. */
 bool stdio_patch(void);
 
+/* -------- span.c */
+
+struct conf;
+/*
+ * From the constructor, once region->watch says what is asked for: seeds the ids and, where process
+ * spans are wanted, makes this process one: below what the environment says is its parent, or going
+ * on from before an exec; what that handed over is taken out of the environment.
+ */
+void span_start(struct region_head *region, const struct conf *conf, char **environment);
+/* What a configuration, read at the start or later, adds to region->watch, and who is sampled. */
+uint32_t span_watch(const struct conf *conf);
+void span_sample(struct region_head *region, const struct conf *conf);
+
 /* -------- init.c */
 
 /* Makes the region at an early call, before our constructor. True: there is one now. */

@@ -6,7 +6,10 @@
 
 #include <sys/mman.h>
 
+#include "capture/flow.h"
 #include "os/sys.h"
+
+enum { PAGE = 4096 };
 
 static uint64_t all_free(const struct region_head *region, uint32_t word)
 {
@@ -41,8 +44,24 @@ uint32_t lock_hold_unused(struct region_head *region)
     return from;
 }
 
+/*
+ * Flows of descriptors that there never were. A new one that loses what is in these pages meanwhile
+ * is met again from its next bytes on, which is a flow less.
+ */
+static void flows_unlock(void)
+{
+    if (!flow_table)
+        return;
+    uintptr_t low = (uintptr_t)flow_table + (uint64_t)fd_high() * FLOW_SIZE;
+    uintptr_t high = (uintptr_t)flow_table + (uint64_t)FLOW_MAX * FLOW_SIZE;
+    low = (low + PAGE - 1) & ~(uintptr_t)(PAGE - 1);
+    if (low < high && sys(munlock, low, high - low) == 0)
+        sys(madvise, low, high - low, MADV_DONTNEED);
+}
+
 void lock_give_back(struct region_head *region, uint32_t from)
 {
+    flows_unlock();
     uint32_t words = (region->lanes + 63) / 64;
     uint8_t *low = lane_address(region, from),
             *high = (uint8_t *)region_lane(region, region->lanes);

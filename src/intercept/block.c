@@ -3,6 +3,7 @@
  * (never in an arbitrary call, which may be inside malloc or a handler): a load and a branch each.
  */
 #include <poll.h>
+#include <pthread.h>
 #include <semaphore.h>
 #include <signal.h>
 #include <sys/epoll.h>
@@ -13,25 +14,81 @@
 #include <unistd.h>
 
 #include "intercept/common.h"
+#include "intercept/flow.h"
 #include "report/lifecycle.h"
 
-#define BLOCK(type, name, parameters, arguments) \
-    EXPORT type name parameters                  \
-    {                                            \
-        REAL(name);                              \
-        before_blocking();                       \
-        return real arguments;                   \
+/* `before` runs ahead of the call, `after` behind it; r is what it returned. */
+#define BLOCK_OR(type, name, parameters, arguments, otherwise, before, after) \
+    EXPORT type name parameters                                               \
+    {                                                                         \
+        REAL_OR(name, otherwise)                                              \
+        before_blocking();                                                    \
+        before;                                                               \
+        type r = real arguments;                                              \
+        after;                                                                \
+        return r;                                                             \
     }
 
-/* The same for one that older libcs lack, and which nobody can call there. */
-#define BLOCK_NEW(type, name, parameters, arguments) \
-    extern type name parameters;                     \
-    EXPORT type name parameters                      \
-    {                                                \
-        REAL_OR(name, errno = ENOSYS; return -1)     \
-        before_blocking();                           \
-        return real arguments;                       \
+#define NOTHING ((void)0)
+#define BLOCK(type, name, parameters, arguments) \
+    BLOCK_OR(type, name, parameters, arguments, __builtin_unreachable(), NOTHING, NOTHING)
+#define EVENTS(name, parameters, arguments) \
+    BLOCK_OR(int, name, parameters, arguments, __builtin_unreachable(), before_events(), NOTHING)
+#define WAIT(name, parameters, arguments) \
+    BLOCK_OR(int, name, parameters, arguments, __builtin_unreachable(), before_waiting(), NOTHING)
+#define POLL(name, parameters, arguments) \
+    BLOCK_OR(int, name, parameters, arguments, __builtin_unreachable(), NOTHING, polled(fds, n, r))
+#define SELECT(name, parameters, arguments) \
+    BLOCK_OR(int, name, parameters, arguments, __builtin_unreachable(), NOTHING, selected(n, in, r))
+
+/* The same for ones that older libcs lack, and which nobody can call there. */
+#define BLOCK_NEW(name, parameters, arguments, before, after) \
+    extern int name parameters;                               \
+    BLOCK_OR(int, name, parameters, arguments, errno = ENOSYS; return -1, before, after)
+
+static bool has_context(void)
+{
+    struct lane *lane = hook_self;
+    return (uintptr_t)lane > 1 && !trace_is_none(&lane->context);
+}
+
+/*
+ * Who waits for a new connection, or for the next request on one, has left the request that he was
+ * at. Waiting for an answer, or for room to send, is part of the work on it.
+ */
+static __attribute__((noinline)) void polled_slow(const struct pollfd *fds, nfds_t n)
+{
+    for (nfds_t i = 0; i < n; i++) {
+        if (fds[i].fd >= 0 && fds[i].events & POLLIN &&
+            fd_get(fds[i].fd) & (FD_LISTENS | FD_SERVER)) {
+            flow_idle(hook_region, hook_self);
+            return;
+        }
     }
+}
+
+static inline void polled(const struct pollfd *fds, nfds_t n, int result)
+{
+    if (unlikely(result >= 0 && has_context()))
+        polled_slow(fds, n);
+}
+
+static __attribute__((noinline)) void selected_slow(int n, const fd_set *in)
+{
+    for (int fd = 0; fd < n; fd++) {
+        if (FD_ISSET(fd, in) && fd_get(fd) & (FD_LISTENS | FD_SERVER)) {
+            flow_idle(hook_region, hook_self);
+            return;
+        }
+    }
+}
+
+/* Of a select only what was ready is left to be seen. */
+static inline void selected(int n, const fd_set *in, int result)
+{
+    if (unlikely(result > 0 && in && has_context()))
+        selected_slow(n, in);
+}
 
 BLOCK(int, nanosleep, (const struct timespec *time, struct timespec *left), (time, left))
 BLOCK(int, clock_nanosleep,
@@ -41,30 +98,29 @@ BLOCK(int, usleep, (useconds_t time), (time))
 BLOCK(unsigned, sleep, (unsigned time), (time))
 BLOCK(int, pause, (void), ())
 
-BLOCK(int, select, (int n, fd_set *in, fd_set *out, fd_set *bad, struct timeval *time),
-      (n, in, out, bad, time))
-BLOCK(int, pselect,
-      (int n, fd_set *in, fd_set *out, fd_set *bad, const struct timespec *time,
-       const sigset_t *mask),
-      (n, in, out, bad, time, mask))
-BLOCK(int, poll, (struct pollfd * fds, nfds_t n, int time), (fds, n, time))
-BLOCK(int, ppoll,
-      (struct pollfd * fds, nfds_t n, const struct timespec *time, const sigset_t *mask),
-      (fds, n, time, mask))
-BLOCK_NEW(int, __poll_chk, (struct pollfd * fds, nfds_t n, int time, size_t size),
-          (fds, n, time, size))
-BLOCK_NEW(int, __ppoll_chk,
+SELECT(select, (int n, fd_set *in, fd_set *out, fd_set *bad, struct timeval *time),
+       (n, in, out, bad, time))
+SELECT(pselect,
+       (int n, fd_set *in, fd_set *out, fd_set *bad, const struct timespec *time,
+        const sigset_t *mask),
+       (n, in, out, bad, time, mask))
+POLL(poll, (struct pollfd * fds, nfds_t n, int time), (fds, n, time))
+POLL(ppoll, (struct pollfd * fds, nfds_t n, const struct timespec *time, const sigset_t *mask),
+     (fds, n, time, mask))
+BLOCK_NEW(__poll_chk, (struct pollfd * fds, nfds_t n, int time, size_t size), (fds, n, time, size),
+          NOTHING, polled(fds, n, r))
+BLOCK_NEW(__ppoll_chk,
           (struct pollfd * fds, nfds_t n, const struct timespec *time, const sigset_t *mask,
            size_t size),
-          (fds, n, time, mask, size))
+          (fds, n, time, mask, size), NOTHING, polled(fds, n, r))
 
-BLOCK(int, epoll_wait, (int fd, struct epoll_event *events, int n, int time), (fd, events, n, time))
-BLOCK(int, epoll_pwait, (int fd, struct epoll_event *events, int n, int time, const sigset_t *mask),
-      (fd, events, n, time, mask))
-BLOCK_NEW(int, epoll_pwait2,
+EVENTS(epoll_wait, (int fd, struct epoll_event *events, int n, int time), (fd, events, n, time))
+EVENTS(epoll_pwait, (int fd, struct epoll_event *events, int n, int time, const sigset_t *mask),
+       (fd, events, n, time, mask))
+BLOCK_NEW(epoll_pwait2,
           (int fd, struct epoll_event *events, int n, const struct timespec *time,
            const sigset_t *mask),
-          (fd, events, n, time, mask))
+          (fd, events, n, time, mask), before_events(), NOTHING)
 
 BLOCK(int, sigsuspend, (const sigset_t *set), (set))
 BLOCK(int, sigwait, (const sigset_t *set, int *number), (set, number))
@@ -79,5 +135,16 @@ BLOCK(int, semtimedop, (int set, struct sembuf *operations, size_t n, const stru
       (set, operations, n, time))
 
 /* Where worker processes wait for work: multiprocessing in Python, for one. */
-BLOCK(int, sem_wait, (sem_t * semaphore), (semaphore))
-BLOCK(int, sem_timedwait, (sem_t * semaphore, const struct timespec *time), (semaphore, time))
+WAIT(sem_wait, (sem_t * semaphore), (semaphore))
+/* Threads of a pool wait here for something to do, the JVM's among them. */
+WAIT(pthread_cond_wait, (pthread_cond_t * condition, pthread_mutex_t *mutex), (condition, mutex))
+WAIT(pthread_cond_timedwait,
+     (pthread_cond_t * condition, pthread_mutex_t *mutex, const struct timespec *time),
+     (condition, mutex, time))
+BLOCK_NEW(pthread_cond_clockwait,
+          (pthread_cond_t * condition, pthread_mutex_t *mutex, clockid_t clock,
+           const struct timespec *time),
+          (condition, mutex, clock, time), before_waiting(), NOTHING)
+BLOCK_NEW(sem_clockwait, (sem_t * semaphore, clockid_t clock, const struct timespec *time),
+          (semaphore, clock, time), before_waiting(), NOTHING)
+WAIT(sem_timedwait, (sem_t * semaphore, const struct timespec *time), (semaphore, time))

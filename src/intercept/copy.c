@@ -1,5 +1,6 @@
 /* Bytes that move between two descriptors inside the kernel: no data to look at, two totals. */
 #include "intercept/file.h"
+#include "intercept/flow.h"
 
 #include <sys/sendfile.h>
 #include <sys/uio.h>
@@ -14,6 +15,10 @@ void after_copy(struct lane *lane, enum op op, int in, fd_entry in_entry, int ou
     count_io(region, lane, op, out, out_entry, start, end, result, 'w');
     if (result >= 0)
         totals_add(region, lane, in, in_entry, end, result, 'r');
+    if (unlikely(out_entry & FD_FLOW))
+        after_flow(lane, out, out_entry, start, end, result, NULL, NULL, 0, 'w');
+    if (unlikely(in_entry & FD_FLOW) && op != OP_TEE)
+        after_flow(lane, in, in_entry, start, end, result, NULL, NULL, 0, 'r');
     after_any(region);
 }
 

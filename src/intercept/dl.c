@@ -3,6 +3,7 @@
 
 #include "hook/got.h"
 #include "intercept/common.h"
+#include "intercept/tls.h"
 
 __attribute__((visibility("hidden"))) void *(*dl_real_open)(const char *, int);
 
@@ -86,4 +87,13 @@ struct opening dl_open_deep(const char *name, int flags, const void *caller)
         note_unseen();
     errno = error;
     return o;
+}
+
+/* A library that goes leaves addresses behind that the next one may have. */
+EXPORT int dlclose(void *handle)
+{
+    REAL_OR(dlclose, return -1)
+    int r = real(handle);
+    tls_objects_changed();
+    return r;
 }

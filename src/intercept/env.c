@@ -205,6 +205,8 @@ static bool survey(struct env_plan *plan, bool *has_library)
     size_t n = 0;
 
     *has_library = false;
+    for (unsigned i = 0; i < TRACE_VARIABLES; i++)
+        plan->trace.at[i] = (size_t)-1;
     plan->missing = (unsigned)((1ULL << kept.count) - 1);
     plan->preload = (size_t)-1;
     for (;; n++) {
@@ -216,6 +218,8 @@ static bool survey(struct env_plan *plan, bool *has_library)
         if (!peek_ok(&text, *e))
             return false;
         char first = **e;
+        if ((first == 'T' || first == 'S') && !env_trace_meet(&plan->trace, &text, *e, n))
+            return false;
         if (first == 'L' && peek_length(&text, *e, PRELOAD_LENGTH) == PRELOAD_LENGTH &&
             !memcmp(*e, PRELOAD, PRELOAD_LENGTH)) {
             if (peek_length(&text, *e, VALUE_MAX) < 0)
@@ -238,18 +242,11 @@ static bool survey(struct env_plan *plan, bool *has_library)
     return true;
 }
 
-void env_plan(struct env_plan *plan, char *const *envp, enum target target)
+static void plan_library(struct env_plan *plan, enum target target, bool has_library)
 {
-    static char *const none[] = {NULL};
-    bool has_library, found;
-
-    *plan = (struct env_plan){.given = envp ? envp : none};
-    if (!kept.active || target == TARGET_MISSING || target == TARGET_REFUSED ||
-        !survey(plan, &has_library)) {
-        plan->given = envp;
-        return;
-    }
+    bool found;
     const char *value = "";
+
     if (plan->preload < plan->count)
         value = plan->given[plan->preload] + PRELOAD_LENGTH;
     plan->take_out = target_refuses(target) || !library_is_there();
@@ -260,11 +257,32 @@ void env_plan(struct env_plan *plan, char *const *envp, enum target target)
     } else if (!has_library && kept.adds) {
         plan->value = PRELOAD_LENGTH + strlen(value) + 1 + kept.library_length + 1;
     }
-    if (!plan->value && !plan->missing) {
+}
+
+void env_plan(struct env_plan *plan, char *const *envp, enum target target, bool same)
+{
+    static char *const none[] = {NULL};
+    bool traced = env_trace_is_on(), has_library;
+    unsigned changes = 0;
+
+    *plan = (struct env_plan){.given = envp ? envp : none};
+    if (!(kept.active || traced) || target == TARGET_MISSING || target == TARGET_REFUSED ||
+        !survey(plan, &has_library)) {
         plan->given = envp;
         return;
     }
-    plan->room = (plan->count + 2 + kept.count) * sizeof(char *) + plan->value;
+    if (kept.active)
+        plan_library(plan, target, has_library);
+    else
+        plan->take_out = true;
+    if (traced)
+        changes = env_trace_plan(&plan->trace, plan->given, plan->count, same,
+                                 plan->take_out || target == TARGET_STATIC);
+    if (!plan->value && !plan->missing && !changes) {
+        plan->given = envp;
+        return;
+    }
+    plan->room = (plan->count + 2 + kept.count + TRACE_VARIABLES) * sizeof(char *) + plan->value;
 }
 
 /* Writes the new LD_PRELOAD to `text`. Returns its length, that of the name alone if it is empty.
@@ -293,15 +311,29 @@ static size_t make_preload(const struct env_plan *plan, char *text)
     return at;
 }
 
+/* The variable of the trace that changes at index n of what was given, or -1. */
+static int changed_at(const struct env_trace *trace, size_t n)
+{
+    for (int i = 0; i < TRACE_VARIABLES; i++) {
+        if (trace->change[i] && trace->at[i] == n)
+            return i;
+    }
+    return -1;
+}
+
 char *const *env_make(const struct env_plan *plan, void *room)
 {
     if (!plan->room)
         return plan->given;
     char **out = room;
-    char *text = (char *)(out + plan->count + 2 + kept.count);
+    char *text = (char *)(out + plan->count + 2 + kept.count + TRACE_VARIABLES);
     size_t n = 0, length = plan->value ? make_preload(plan, text) : 0;
     for (size_t i = 0; i < plan->count; i++) {
-        if (i != plan->preload || !plan->value)
+        int changed = changed_at(&plan->trace, i);
+        if (changed >= 0) {
+            if (plan->trace.value[changed])
+                out[n++] = (char *)(uintptr_t)plan->trace.value[changed];
+        } else if (i != plan->preload || !plan->value)
             out[n++] = plan->given[i];
         else if (length > PRELOAD_LENGTH)
             out[n++] = text;
@@ -311,6 +343,10 @@ char *const *env_make(const struct env_plan *plan, void *room)
     for (unsigned i = 0; i < kept.count; i++) {
         if (plan->missing & 1u << i)
             out[n++] = kept.variables[i];
+    }
+    for (unsigned i = 0; i < TRACE_VARIABLES; i++) {
+        if (plan->trace.value[i] && plan->trace.at[i] >= plan->count)
+            out[n++] = (char *)(uintptr_t)plan->trace.value[i];
     }
     out[n] = NULL;
     return out;

@@ -1,6 +1,7 @@
 /* Descriptors that come and go without a name: close, dup, fcntl, pipes, and what epoll and its
  * like give. */
 #include "intercept/file.h"
+#include "intercept/flow.h"
 
 #include <signal.h>
 #include <stdarg.h>
@@ -40,6 +41,7 @@ static __attribute__((noinline)) void record_close(struct lane *lane, enum op op
         .result = result,
         .flags = was & FD_SERVER ? RECORD_SERVER : 0,
     };
+    after_flow_end(lane, fd, was, start, end, 0);
     totals_take(lane, fd, FD_GENERATION(was), &totals);
     if (!is_watched(hook_region, was))
         return;

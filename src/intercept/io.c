@@ -2,6 +2,8 @@
  */
 #include "intercept/io.h"
 
+#include "intercept/flow.h"
+
 enum { PIECES = 16 }; /* parts of an iovec handed over at a time: 256 bytes of stack */
 
 /* A read of 0 bytes, or an error that a connection does not survive. Said once for each life. */
@@ -11,6 +13,7 @@ static void note_end(struct region_head *region, struct lane *lane, enum op op, 
     if (entry & FD_ENDED)
         return;
     fd_change(fd, FD_GENERATION(entry), FD_ENDED, 0);
+    after_flow_end(lane, fd, entry, start, end, 'r');
     if (!(region->watch & WATCH_SOCKETS))
         return;
     struct record r = {
@@ -133,7 +136,10 @@ __attribute__((noinline)) void io_slow(struct lane *lane, enum op op, int fd, fd
             if (ended)
                 note_end(region, lane, op, fd, entry, start, end, result);
         }
-    } else if (entry & (FD_OUT | FD_ERR | FD_LOG | FD_DNS | FD_JOURNAL)) {
+    } else if (entry & FD_FLOW) {
+        after_flow(lane, fd, entry, start, end, result, buffer, iov, (uint64_t)iovcnt, direction);
+    }
+    if (result > 0 && entry & (FD_OUT | FD_ERR | FD_LOG | FD_DNS | FD_JOURNAL)) {
         struct moved m = {
             .lane = lane,
             .op = op,

@@ -15,7 +15,7 @@
 
 enum {
     /* entries that need more than a count when bytes came in, and when bytes went out */
-    IO_READ_SLOW = FD_DNS | FD_JOURNAL | FD_CONNECTING | FD_IGNORED,
+    IO_READ_SLOW = FD_DNS | FD_JOURNAL | FD_CONNECTING | FD_IGNORED | FD_FLOW,
     IO_WRITE_SLOW = IO_READ_SLOW | FD_OUT | FD_ERR | FD_LOG,
 };
 

@@ -85,6 +85,10 @@ void process_start(const struct conf *conf, bool observed)
 {
     find_vfork();
     env_start(conf, observed);
+    if (observed)
+        env_trace_start();
+    else
+        env_trace_unseen();
 }
 
 void process_made(struct lane *lane, enum op op, uint64_t start, int64_t result)
@@ -246,7 +250,9 @@ EXPORT int daemon(int no_chdir, int no_close)
 {
     REAL(daemon);
     reporter_deliver();
+    reporter_daemon(true);
     int r = real(no_chdir, no_close);
+    reporter_daemon(false);
     reporter_goes_on();
     return r;
 }

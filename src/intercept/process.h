@@ -17,6 +17,13 @@
 #include "os/target.h"
 
 /*
+ * Through an exec, a process's span goes on: this variable hands it over. It is of use only to the
+ * process whose number it has.
+ */
+#define SPAN_VARIABLE "SCOPE_SPAN="
+enum { SPAN_HANDED = 160 }; /* of its value, NUL included, at most */
+
+/*
  * From the constructor, on the main thread: keeps what env and vfork need. A process that is not
  * observed hands our library on as it is, but not to where it cannot be loaded.
  */
@@ -40,6 +47,16 @@ long peek_length(struct peek *peek, const char *p, size_t most);
 
 /* ------------------------------------------------------------------ env.c */
 
+/* What is to be done with what an environment says of the trace. */
+enum { VARIABLE_TRACEPARENT, VARIABLE_TRACESTATE, VARIABLE_SPAN, TRACE_VARIABLES };
+struct env_trace {
+    size_t at[TRACE_VARIABLES];         /* the index in what was given, or its count */
+    const char *value[TRACE_VARIABLES]; /* NAME=value to put there, NULL: none */
+    uint8_t change[TRACE_VARIABLES];    /* 1: value, or nothing, takes its place */
+    char traceparent[sizeof("TRACEPARENT=") + 55];
+    char span[sizeof(SPAN_VARIABLE) + SPAN_HANDED];
+};
+
 /* What is to be done with an environment. */
 struct env_plan {
     char *const *given;
@@ -48,6 +65,7 @@ struct env_plan {
     unsigned missing; /* bits: which of our kept variables are not in it */
     size_t value;     /* bytes that the new LD_PRELOAD takes, 0: it stays as it is */
     bool take_out;
+    struct env_trace trace;
     size_t room; /* bytes that env_make needs, 0: `given` is passed on as it stands */
 };
 
@@ -57,10 +75,50 @@ struct env_plan {
  */
 void env_start(const struct conf *conf, bool observed);
 
-/* target: what is going to be executed. Looks whether our library is there (one open). */
-void env_plan(struct env_plan *plan, char *const *envp, enum target target);
+/*
+ * target: what is going to be executed, in this process itself (`same`) or in a child. Looks
+ * whether our library is there (one open).
+ */
+void env_plan(struct env_plan *plan, char *const *envp, enum target target, bool same);
 /* Makes the environment in `room` (plan->room bytes, pointer-aligned) where one has to be made. */
 char *const *env_make(const struct env_plan *plan, void *room);
+
+/* ------------------------------------------------------------------ env_trace.c */
+
+/*
+ * From the constructor, once the region says what this process's span is: puts that into `environ`,
+ * which is what children of system() and popen() get; keeps what the environment said before.
+ */
+void env_trace_start(void);
+/*
+ * The same where this image is not observed, and nobody will tell of the span that was handed to
+ * it: its children are its parent's.
+ */
+void env_trace_unseen(void);
+/* In a forked child, once region->process is its own. */
+void env_trace_forked(void);
+/* Whether contexts are kept, and children are told. */
+bool env_trace_is_on(void);
+/*
+ * Notes variable `e`, number n of an environment, if it is one of those. False: it cannot be read.
+ */
+bool env_trace_meet(struct env_trace *trace, struct peek *peek, const char *e, size_t n);
+/*
+ * Decides, once all `count` were met. same: the image of this very process is replaced; unseen: by
+ * one that will not be observed. Returns how many change.
+ */
+unsigned env_trace_plan(struct env_trace *trace, char *const *given, size_t count, bool same,
+                        bool unseen);
+
+/* ------------------------------------------------------------------ env_lend.c */
+
+/* Around a call that hands `environ` on to a child. */
+struct env_loan {
+    struct env_plan *plan; /* NULL: nothing was lent */
+    char **room, **was;
+};
+void env_lend(struct env_loan *loan);
+void env_return(struct env_loan *loan);
 
 /* The value of PATH in the program's environment, or NULL. */
 const char *env_path(void);

@@ -71,8 +71,9 @@ static void exec_begin(struct exec *e, enum target target, const char *path, cha
 
     *e = (struct exec){.path = path, .start = ticks_now()};
     (void)hook_lane(); /* a vfork's child leaves its number with its parent */
-    env_plan(&e->env, envp, target);
-    if (hook_self != HOOK_OFF && reporter_is_ours())
+    bool ours = hook_self != HOOK_OFF && reporter_is_ours();
+    env_plan(&e->env, envp, target, ours);
+    if (ours)
         e->lane = hook_lane();
     /* One that is not there costs no delivery: shells try every directory of PATH. */
     if (e->lane && target != TARGET_MISSING && target != TARGET_REFUSED) {
@@ -298,7 +299,7 @@ static void spawned(struct lane *lane, uint64_t start, int error, pid_t pid, con
         struct env_plan plan;                                                                    \
         pid_t child = 0;                                                                         \
         int saved = errno;                                                                       \
-        env_plan(&plan, envp, looked);                                                           \
+        env_plan(&plan, envp, looked, false);                                                    \
         char *room[plan.room / sizeof(char *) + 1];                                              \
         char *const *env = env_make(&plan, room);                                                \
         errno = saved;                                                                           \

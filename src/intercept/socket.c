@@ -9,6 +9,8 @@
  */
 #include "intercept/socket.h"
 
+#include "intercept/flow.h"
+
 #include <errno.h>
 #include <netinet/in.h>
 #include <sys/uio.h>
@@ -166,7 +168,10 @@ static bool flags_claim(int fd, fd_entry entry, uint32_t only, uint32_t unless, 
 void socket_ended(struct lane *lane, enum op op, int fd, fd_entry entry, uint64_t start,
                   uint64_t end, int64_t result)
 {
-    if (flags_claim(fd, entry, 0, FD_ENDED, FD_ENDED, 0) && socket_watched(entry))
+    if (!flags_claim(fd, entry, 0, FD_ENDED, FD_ENDED, 0))
+        return;
+    after_flow_end(lane, fd, entry, start, end, 'r');
+    if (socket_watched(entry))
         socket_record(lane, RECORD_END, op, fd, entry, start, end, result, 0, 0, NULL);
 }
 

@@ -1,5 +1,7 @@
 /* Wrappers of the calls that make, connect and end sockets. */
 #include "intercept/socket.h"
+
+#include "intercept/flow.h"
 #include "report/lifecycle.h"
 
 #include <netinet/in.h>
@@ -117,6 +119,8 @@ EXPORT int listen(int fd, int backlog)
     uint64_t end = ticks_now();
 
     socket_count(lane, OP_LISTEN, fd, entry, start, end, with_errno(result), 0);
+    if (result == 0)
+        fd_change(fd, FD_GENERATION(entry), FD_LISTENS, FD_FLOW);
     if (result == 0 && socket_watched(entry))
         listening(lane, fd, entry, start, end);
     after_any(hook_region);
@@ -285,6 +289,8 @@ EXPORT int shutdown(int fd, int how)
     uint64_t end = ticks_now();
 
     socket_count(lane, OP_SHUTDOWN, fd, entry, start, end, with_errno(result), 0);
+    if (result == 0 && how != SHUT_RD)
+        after_flow_end(lane, fd, entry, start, end, 'w');
     if (result == 0 && socket_watched(entry))
         socket_record(lane, RECORD_SHUTDOWN, OP_SHUTDOWN, fd, entry, start, end, 0, (unsigned)how,
                       0, NULL);

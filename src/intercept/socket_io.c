@@ -1,6 +1,8 @@
 /* Wrappers of the calls that move bytes through sockets: the send and recv families. */
 #include "intercept/socket.h"
 
+#include "intercept/flow.h"
+
 #include <netinet/in.h>
 #include <sys/uio.h>
 
@@ -33,6 +35,15 @@ static inline __attribute__((always_inline)) struct moved moving(struct lane *la
 
 /* These flags make a receive something else than taking bytes from the peer. */
 enum { NOT_TAKEN = MSG_PEEK | MSG_ERRQUEUE };
+
+/* A stream's bytes, for its flow. buffer and vector NULL: they are not to be seen. */
+static void flowed(const struct moved *m, int64_t bytes, const void *buffer,
+                   const struct iovec *vector, uint64_t parts, int direction)
+{
+    if (unlikely(m->entry & FD_FLOW) && !(m->flags & MSG_OOB))
+        after_flow(m->lane, m->fd, m->entry, m->start, m->end, bytes, buffer, vector, parts,
+                   direction);
+}
 
 static inline bool is_stream(fd_entry entry)
 {
@@ -68,6 +79,7 @@ static inline void sent(struct moved *m, const void *buffer, size_t size, const 
     count_sent(m);
     if (unlikely(address && (m->flags & MSG_FASTOPEN)))
         sent_fast_open(m, address, length);
+    flowed(m, m->result, buffer, NULL, 0, 'w');
     if (m->result >= 0 && address)
         entry |= socket_addressed(m->lane, m->op, m->fd, entry, m->start, m->end, m->result, 'w',
                                   address, length);
@@ -121,6 +133,7 @@ static void sent_message(const struct moved *m, const struct msghdr *message, in
         entry |= socket_addressed(m->lane, m->op, m->fd, entry, m->start, m->end, bytes, 'w',
                                   message->msg_name, message->msg_namelen);
     }
+    flowed(m, bytes, NULL, message->msg_iov, message->msg_iovlen, 'w');
     if (unlikely(entry & (FD_DNS | FD_JOURNAL)) && bytes > 0)
         socket_data_vector(m->lane, m->op, m->fd, entry, m->start, m->end, bytes, message->msg_iov,
                            message->msg_iovlen, 'w');
@@ -190,9 +203,17 @@ static void received_bytes(const struct moved *m, fd_entry entry, const void *bu
         socket_data(m->lane, m->op, m->fd, entry, m->start, m->end, m->result, &piece, 1, 'r');
 }
 
+/* What MSG_TRUNC threw away of a stream was in no buffer. */
+static void received_flow(const struct moved *m, const void *buffer)
+{
+    if (!(m->flags & NOT_TAKEN))
+        flowed(m, m->result, m->flags & MSG_TRUNC ? NULL : buffer, NULL, 0, 'r');
+}
+
 static inline void received(struct moved *m, const void *buffer, size_t size)
 {
     count_received(m, size > 0);
+    received_flow(m, buffer);
     if (unlikely(m->entry & FD_DNS))
         received_bytes(m, m->entry, buffer, size);
     after_any(hook_region);
@@ -233,6 +254,7 @@ static void received_from(struct moved *m, const void *buffer, size_t size, cons
     if (m->result >= 0 && address && length && *length && address_whole(address, *length, room))
         entry |= socket_addressed(m->lane, m->op, m->fd, entry, m->start, m->end, m->result, 'r',
                                   address, *length);
+    received_flow(m, buffer);
     if (unlikely(entry & FD_DNS))
         received_bytes(m, entry, buffer, size);
     after_any(hook_region);
@@ -327,6 +349,8 @@ static void received_message(const struct moved *m, const struct msghdr *message
         received_descriptors(m->lane, message);
     if (m->flags & NOT_TAKEN)
         return;
+    flowed(m, bytes, NULL, m->flags & MSG_TRUNC ? NULL : message->msg_iov, message->msg_iovlen,
+           'r');
     if (message->msg_name && message->msg_namelen &&
         address_whole(message->msg_name, message->msg_namelen, room))
         entry |= socket_addressed(m->lane, m->op, m->fd, entry, m->start, m->end, bytes, 'r',

@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #include "intercept/file.h"
+#include "intercept/process.h"
 
 enum { MODE_MAX = 7, CREATE_MODE = 0666 };
 
@@ -126,7 +127,14 @@ EXPORT FILE *popen(const char *command, const char *mode)
     REAL(popen)
     INTERCEPT_LANE(real(command, mode));
     uint64_t start = ticks_now();
+    struct env_loan loan;
+    int saved = errno;
+    env_lend(&loan);
+    errno = saved;
     FILE *file = real(command, mode);
+    saved = errno;
+    env_return(&loan);
+    errno = saved;
     if (!file) {
         after_count(lane, OP_POPEN, start, -(int64_t)errno);
         return NULL;

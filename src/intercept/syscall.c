@@ -4,6 +4,7 @@
  * the call by name. Not a cancellation point, so libc's named functions are not called instead.
  */
 #include "intercept/file.h"
+#include "intercept/flow.h"
 #include "intercept/io.h"
 #include "intercept/process.h"
 #include "intercept/syscall.h"
@@ -381,6 +382,8 @@ long syscall_watched(long number, long a, long b, long c, long d, long e, long f
         return forks(real, (enum op)what.op, number, a, b, c, d, e);
     case BLOCK:
         before_blocking();
+        if (number == SYS_epoll_wait || number == SYS_epoll_pwait || number == SYS_epoll_pwait2)
+            before_events();
         return real(number, a, b, c, d, e, f);
     case SECCOMP:
         return with_seccomp(real, lane, a, b, c);

@@ -57,10 +57,10 @@ char *__wrap_strndup(const char *s, size_t max)
 }
 
 /*
- * libyaml and protobuf-c assert what no data can make untrue: that they were called rightly. libc's
- * own would print in the program's name and abort it. This may not return either; so, should that
- * day come, the thread that called sleeps for good. Of protobuf-c that is the reporter: the program
- * goes on, unobserved, and who waits for the reporter has a bound.
+ * libyaml, protobuf-c and nghttp2 assert what no data can make untrue: that they were called
+ * rightly. libc's own would print in the program's name and abort it. This may not return either;
+ * so, should that day come, the thread that called sleeps for good. Of the last two that is the
+ * reporter: the program goes on, unobserved, and who waits for the reporter has a bound.
  */
 _Noreturn void __wrap___assert_fail(const char *what, const char *file, unsigned line,
                                     const char *function)

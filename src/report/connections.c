@@ -256,6 +256,7 @@ static void opened(struct fold *f, struct description *d, const struct record *r
     struct connection *c = d->connection;
     c->connecting = false;
     c->told = true;
+    c->connected = r->end;
     if (counting(f)) {
         if (c->role == ROLE_SERVER)
             series_add_int(series(f, METRIC_ACCEPTED, d, ROLE_NONE, 0), 1);

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "report/fold_state.h"
+#include "report/fold_trace.h"
 
 static const uint64_t SETTLE_NANO = 300000000;
 
@@ -252,6 +252,7 @@ static void unlink_descriptor(struct fold *f, struct descriptor *gone)
     f->ghosts[gone->generation % GHOSTS] =
         (struct ghost){.fd = gone->fd, .generation = gone->generation};
     f->descriptor_count--;
+    talk_free(f, gone->talk);
     free(gone);
 }
 
@@ -305,6 +306,7 @@ void descriptors_exit(struct fold *f)
     for (unsigned i = 0; i < f->bucket_high; i++)
         for (struct descriptor *d = f->bucket[i]; d; d = d->next) {
             struct description *of = d->description;
+            talk_end(f, d, f->last_ticks, true);
             if (!had_traffic(&of->sums))
                 continue;
             tell_close(f, of, reason);
@@ -323,6 +325,7 @@ static void chain_free(struct fold *f, struct descriptor *d)
             of->refs--;
         if (!of->refs && !of->unsettled)
             description_free(f, of);
+        talk_free(f, d->talk);
         free(d);
         f->descriptor_count--;
         d = next;
@@ -362,6 +365,7 @@ static void opened(struct fold *f, const struct record *r, const uint8_t *payloa
             d->description->kind = r->kind;
         set_path(d->description, path);
     }
+    file_span(f, r, path, tid);
     if (path.length)
         event_open(f, r, path, tid);
 }
@@ -401,6 +405,7 @@ static void closed(struct fold *f, const struct record *r, const uint8_t *payloa
         d->life = LIFE_CLOSED; /* it is in the queue already */
     else
         leave(f, d, LIFE_CLOSED);
+    talk_end(f, d, r->end, false);
     of->unsettled++;
     of->closed = r->end;
     of->closed_tid = tid;

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "os/sys.h"
-#include "report/fold_state.h"
+#include "report/fold_trace.h"
 
 /* ------------------------------------------------------------------ names */
 
@@ -90,9 +90,18 @@ bool rate_allows(struct rate *r, uint32_t limit, uint64_t unix_nano, uint32_t n)
 
 /* ------------------------------------------------------------------ life */
 
+static bool reads_b3(const struct conf *c)
+{
+    for (size_t i = 0; i < c->propagators.count; i++)
+        if (!strncmp(c->propagators.items[i], "b3", 2))
+            return true;
+    return false;
+}
+
 static void filters_make(struct fold *f)
 {
     const struct conf *c = f->conf;
+    f->traces_b3 = reads_b3(c);
     f->filter_file =
         filter_new(&c->events_file.include, &c->events_file.exclude, "events.file", &f->troubles);
     f->filter_connection = filter_new(&c->events_connection.include, &c->events_connection.exclude,
@@ -138,6 +147,7 @@ void fold_free(struct fold *f)
     if (!f)
         return;
     descriptors_free(f);
+    traces_free(f);
     names_free(f);
     ready_free(f);
     metrics_free(f);
@@ -218,6 +228,18 @@ void fold_record(struct fold *f, const struct record *r, const uint8_t *payload,
     case RECORD_PEER:
     case RECORD_END:
         connection_record(f, r, payload, tid);
+        break;
+    case RECORD_CONTEXT:
+        context_record(f, r, payload, tid);
+        break;
+    case RECORD_MESSAGE:
+        message_record(f, r, payload, tid);
+        break;
+    case RECORD_OPERATION:
+        operation_record(f, r, payload, tid);
+        break;
+    case RECORD_TLS:
+        tls_record(f, r, payload, tid);
         break;
     case RECORD_NAME:
     case RECORD_DNS:

@@ -7,6 +7,7 @@
 #ifndef SCOPE_REPORT_FOLD_LINES_H
 #define SCOPE_REPORT_FOLD_LINES_H
 
+#include "capture/trace.h"
 #include "telemetry/telemetry.h"
 
 struct lines_options {
@@ -19,6 +20,8 @@ struct line_origin {
     uint64_t unix_nano; /* when the write ended */
     uint64_t mono_nano; /* the same, CLOCK_MONOTONIC: for the bounds in time */
     int32_t tid;
+    bool traced;          /* ids says which context it was written in */
+    struct trace_ids ids; /* local ones */
 };
 
 /* One entry. Borrowed: valid during the call only. */

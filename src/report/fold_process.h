@@ -22,6 +22,13 @@ struct text process_executable(struct fold *f); /* its path; empty: not known */
 long read_file(const char *path, char *out, size_t size);
 long read_at(int directory, const char *path, char *out, size_t size);
 
+/*
+ * process_span.c: the tracestate in an environment (NAME=VALUE NUL ...), copied to arena; empty
+ * where it did not come with the process's trace.
+ */
+struct text process_read_trace_state(const struct fold *f, struct arena *arena,
+                                     const char *environment, size_t length);
+
 /* fold_container.c: container.id, from arena; empty where none is told. directory: /proc/PID. */
 struct text container_id(struct arena *arena, int directory, bool kubernetes);
 /* The first run of 64 hex digits in text that is a name of its own; with `after` right before it.

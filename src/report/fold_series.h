@@ -13,7 +13,7 @@
 enum {
     SERIES_READERS = 4,
     SERIES_BOUNDS_MAX = HISTOGRAM_BOUNDS,
-    SERIES_ATTRIBUTES_MAX = 4,
+    SERIES_ATTRIBUTES_MAX = 8,
     SERIES_RECENT = 32
 };
 
@@ -50,7 +50,8 @@ struct series {
      */
     double *recent;
     uint64_t recorded;
-    uint8_t offered; /* 1 << reader: it is in that reader's last collection */
+    struct exemplar *exemplars; /* the latest of each bucket; NULL: none yet. time 0: none */
+    uint8_t offered;            /* 1 << reader: it is in that reader's last collection */
     const struct instrument *instrument;
     struct series_value *total;
     struct series_value *sent[SERIES_READERS]; /* as of the last collection; NULL: never */
@@ -93,6 +94,9 @@ void series_add_int(struct series *s, int64_t n);
 void series_set_int(struct series *s, int64_t n); /* an observed total or gauge */
 void series_set_number(struct series *s, double n);
 void series_record(struct series *s, double value); /* one measurement into a histogram */
+/* The same, of what was done in this trace at `time` (unix ns): it may be shown as an example. */
+void series_record_traced(struct series *s, double value, uint64_t time,
+                          const struct trace_ids *ids);
 /* Many at once, already in buckets. min > max: extremes not known. */
 void series_merge(struct series *s, const uint64_t *buckets, double sum, double min, double max);
 

@@ -45,13 +45,14 @@ enum role { ROLE_NONE, ROLE_CLIENT, ROLE_SERVER };
 
 struct connection {
     struct endpoint local, peer;
-    uint64_t began;   /* ticks: connect called, or accept returned; 0 not known */
-    uint8_t role;     /* enum role */
-    uint8_t ended_by; /* 0 nobody yet, 'p' the peer, 'l' we, by shutdown */
-    bool connecting;  /* the outcome of a non-blocking connect is awaited */
-    bool told;        /* its open event was due (wanted or not) */
-    bool counted;     /* in connections.open */
-    int end_error;    /* errno of the end, ECONNRESET; 0 orderly */
+    uint64_t began;     /* ticks: connect called, or accept returned; 0 not known */
+    uint64_t connected; /* ticks: when it stood; 0 not known */
+    uint8_t role;       /* enum role */
+    uint8_t ended_by;   /* 0 nobody yet, 'p' the peer, 'l' we, by shutdown */
+    bool connecting;    /* the outcome of a non-blocking connect is awaited */
+    bool told;          /* its open event was due (wanted or not) */
+    bool counted;       /* in connections.open */
+    int end_error;      /* errno of the end, ECONNRESET; 0 orderly */
 };
 
 /* Bytes of one write that came in parts (RECORD_MORE). */
@@ -95,6 +96,7 @@ struct descriptor {
     struct descriptor *next;    /* in its bucket */
     struct descriptor *closing; /* the next in fold.closing */
     struct description *description;
+    struct talk *talk; /* what is spoken on it; NULL: nothing that is read (fold_trace.h) */
     int32_t fd;
     uint32_t generation;
     uint8_t life;    /* enum life */
@@ -169,6 +171,16 @@ enum instrument_id {
     METRIC_FAILED,
     METRIC_CONNECT_DURATION,
     METRIC_NAME_DURATION,
+    METRIC_HTTP_SERVER, /* durations */
+    METRIC_HTTP_CLIENT,
+    METRIC_HTTP_SERVER_REQUEST, /* sizes of bodies */
+    METRIC_HTTP_SERVER_RESPONSE,
+    METRIC_HTTP_CLIENT_REQUEST,
+    METRIC_HTTP_CLIENT_RESPONSE,
+    METRIC_HTTP_SERVER_ACTIVE,
+    METRIC_HTTP_CLIENT_ACTIVE,
+    METRIC_RPC_SERVER,
+    METRIC_RPC_CLIENT,
     METRIC_PROCESS_DURATION,
     METRIC_PROCESS_ERRORS,
     METRIC_THREADS_STARTED,
@@ -267,6 +279,9 @@ struct fold {
     char *cwd; /* absolute; NULL: not asked yet */
 
     struct trouble_list troubles;
+    struct traces *traces; /* fold_trace.h; NULL: nothing yet */
+    bool traces_b3;        /* B3 is read where there is no traceparent */
+
     struct filter *filter_file, *filter_connection, *filter_name, *filter_process, *filter_lines;
 
     struct series_set series;
@@ -286,7 +301,7 @@ struct fold {
 };
 
 extern const struct telemetry_scope scope_file, scope_socket, scope_name, scope_process, scope_log,
-    scope_self;
+    scope_self, scope_http, scope_rpc, scope_tls;
 
 /* fold.c */
 const char *op_name(unsigned op);
@@ -344,6 +359,17 @@ void process_started(struct fold *f,
 void process_metrics(struct fold *f);
 void process_free(struct fold *f);
 
+/* process_span.c */
+/*
+ * The span of the process, which ended as `end` (RECORD_EXIT) says; texts are borrowed from arena
+ * and the resource. False: it is none, or not sampled.
+ */
+bool process_span(struct fold *f, const struct record *end, struct arena *arena, struct span *out);
+void process_span_end(struct fold *f, const struct record *end); /* makes it and puts it */
+
+/* spans.c: queues a copy, if the span is sampled. Within READY_BYTES_MAX; beyond: DROP_STATE. */
+void spans_put(struct fold *f, const struct span *span);
+
 /* fold_streams.c */
 void stream_record(struct fold *f, const struct record *r, const uint8_t *payload, int32_t tid);
 void streams_tick(struct fold *f, bool final);
@@ -374,6 +400,8 @@ struct attribute attribute_text(const char *key, const char *value);
 
 /* resource.c */
 void process_describe(struct fold *f, struct event *e); /* process.* attributes of a start */
+/* The tracestate that came with the process's trace; empty: none did. */
+struct text process_trace_state(struct fold *f);
 void resource_free(struct fold *f);
 
 #endif

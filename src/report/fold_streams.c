@@ -7,7 +7,7 @@
 
 #include "protocol/journal.h"
 #include "report/fold_severity.h"
-#include "report/fold_state.h"
+#include "report/fold_trace.h"
 
 enum { PARTS_MAX = 16 << 20, PARTS_PASSES = 2 };
 
@@ -61,6 +61,8 @@ static void take_entry(void *context, const struct line_entry *entry)
     }
     if (entry->cut)
         event_bool(e, "scope.log.truncated", true);
+    if (entry->origin.traced)
+        log_identify(f, &entry->origin.ids, &e->record);
     (void)ready_put(f, e);
 }
 
@@ -161,10 +163,21 @@ static void parts_put(struct fold *f, struct stream *s, struct parts *p, bool wh
     parts_free(s, p);
 }
 
+static struct line_origin origin_of(struct fold *f, const struct record *r, int32_t tid)
+{
+    struct line_origin origin = {
+        .unix_nano = fold_unix(f, r->end), .mono_nano = fold_mono(f, r->end), .tid = tid};
+    const struct trace_ids *ids = r->flags & RECORD_BUFFERED ? NULL : context_of(f, r, tid);
+    origin.traced = ids != NULL;
+    if (ids)
+        origin.ids = *ids;
+    return origin;
+}
+
 static void data(struct fold *f, struct stream *s, const struct record *r, const uint8_t *payload,
                  int32_t tid)
 {
-    struct line_origin origin = {fold_unix(f, r->end), fold_mono(f, r->end), tid};
+    struct line_origin origin = origin_of(f, r, tid);
     struct parts *p = parts_of(s, tid);
     if (p && p->start != r->start) {
         parts_put(f, s, p, false, &origin);
@@ -202,7 +215,9 @@ static void stream_tick(struct fold *f, struct stream *s, uint64_t now, bool fin
     struct lines_options o = options(f);
     for (struct parts *p = s->parts, *next; p; p = next) {
         next = p->next;
-        struct line_origin origin = {fold_unix(f, p->start), fold_mono(f, p->start), p->tid};
+        struct line_origin origin = {.unix_nano = fold_unix(f, p->start),
+                                     .mono_nano = fold_mono(f, p->start),
+                                     .tid = p->tid};
         if (final || ++p->passes > PARTS_PASSES)
             parts_put(f, s, p, false, &origin);
     }
@@ -290,6 +305,9 @@ static void message(struct fold *f, const struct record *r, const char *source,
     journal_string(e, "code.function.name", j->function);
     if (cut)
         event_bool(e, "scope.log.truncated", true);
+    const struct trace_ids *ids = context_of(f, r, tid);
+    if (ids)
+        log_identify(f, ids, &e->record);
     (void)ready_put(f, e);
 }
 

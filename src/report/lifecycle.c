@@ -18,7 +18,7 @@
 
 /* A shell starts thousands of children: with a collector that hangs, each may wait that share. */
 enum { HURRIED_SHARE = 10 };
-#define PREPARE_BOUND 100000000u /* ns */
+#define PREPARE_BOUND 100000000u  /* ns */
 #define HTTP_FORK_BOUND 50000000u /* ns: a step of the HTTP library takes one or two ms at most */
 
 struct life life;
@@ -343,6 +343,11 @@ void reporter_fork_end(void)
         after_fork();
 }
 
+void reporter_daemon(bool coming)
+{
+    life.goes_on = coming;
+}
+
 void reporter_child(void)
 {
     int saved = errno;
@@ -353,6 +358,8 @@ void reporter_child(void)
     struct lane *own = hook_self;
     region_after_fork(life.region, (uintptr_t)own > 1 ? own : NULL, (int32_t)sys(getpid),
                       (int32_t)sys(gettid));
+    hook_forked(life.region, (uintptr_t)own > 1 ? own : NULL, life.goes_on);
+    life.goes_on = 0;
     fd_after_fork();
     lifeline_after_fork_child();
     /* A picture of a reporter at work is of no use: it is left where it is. */

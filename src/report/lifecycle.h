@@ -45,6 +45,12 @@ static inline void after_call(void)
 void reporter_end(enum op op, int status);
 
 /*
+ * Around daemon(): the next forked child is this process under another number, so that its span is
+ * the same one.
+ */
+void reporter_daemon(bool coming);
+
+/*
  * A process that shares no memory with its parent and has not run the atfork handlers: _Fork, raw
  * clone. In the child, before anything else of it is recorded. Async-signal-safe.
  */

@@ -31,6 +31,7 @@ struct life {
     uint32_t quiet;        /* `busy` was not set when the latest fork began */
     uint32_t fork_blocked; /* signals are blocked while it goes on; fork_mask: what was before */
     uint64_t fork_mask;
+    uint32_t goes_on; /* the next child is this process under another number */
 
     /* The thread. */
     uint32_t state; /* enum thread_state */

@@ -222,6 +222,13 @@ static bool room_for(char **data, size_t *room, size_t need)
     return true;
 }
 
+/* What was not written in one context as a whole belongs to none. */
+static void origin_join(struct line_origin *first, const struct line_origin *next)
+{
+    if (first->traced && (!next->traced || memcmp(first->ids.span_id, next->ids.span_id, 8) != 0))
+        first->traced = false;
+}
+
 static bool group_add(struct lines *l, struct text t, bool cut, const struct line_origin *origin)
 {
     size_t parting = l->group_lines ? l->blanks + 1u : 0;
@@ -233,6 +240,8 @@ static bool group_add(struct lines *l, struct text t, bool cut, const struct lin
     l->group_length += t.length;
     if (!l->group_lines)
         l->group_origin = *origin;
+    else
+        origin_join(&l->group_origin, origin);
     l->group_lines++;
     l->group_cut += cut;
     l->blanks = 0;
@@ -306,6 +315,8 @@ static bool partial_add(struct lines *l, const struct lines_options *o, struct t
     if (!l->started) {
         l->started = true;
         l->partial_origin = *origin;
+    } else {
+        origin_join(&l->partial_origin, origin);
     }
     if (!l->binary && memchr(t.data, 0, t.length))
         l->binary = true;
@@ -336,8 +347,8 @@ bool lines_put(struct lines *l, const struct lines_options *o, const char *data,
         } else if (!end) {
             good = partial_add(l, o, t, origin) && good;
         } else if (l->started) {
-            struct line_origin first = l->partial_origin;
             good = partial_add(l, o, t, origin) && good;
+            struct line_origin first = l->partial_origin;
             t = (struct text){l->partial, l->partial_length};
             good = line_end(l, o, t, false, &first, sink) && good;
         } else {

@@ -16,6 +16,9 @@ const struct telemetry_scope scope_socket = {TEXT("scope.socket"), TEXT(SCOPE_VE
 const struct telemetry_scope scope_name = {TEXT("scope.name"), TEXT(SCOPE_VERSION)};
 const struct telemetry_scope scope_process = {TEXT("scope.process"), TEXT(SCOPE_VERSION)};
 const struct telemetry_scope scope_log = {TEXT("scope.log"), TEXT(SCOPE_VERSION)};
+const struct telemetry_scope scope_http = {TEXT("scope.http"), TEXT(SCOPE_VERSION)};
+const struct telemetry_scope scope_rpc = {TEXT("scope.rpc"), TEXT(SCOPE_VERSION)};
+const struct telemetry_scope scope_tls = {TEXT("scope.tls"), TEXT(SCOPE_VERSION)};
 const struct telemetry_scope scope_self = {TEXT("scope.self"), TEXT(SCOPE_VERSION)};
 
 /* The bounds of layout.h's histograms, in seconds. */
@@ -27,6 +30,9 @@ static const double call_bounds[HISTOGRAM_BOUNDS] = {
 static const double name_bounds[] = {0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25,
                                      0.5,   0.75, 1.0,   2.5,  5.0,   7.5, 10.0};
 
+static const double size_bounds[] = {0,     64,     256,     1024,    4096,     16384,
+                                     65536, 262144, 1048576, 4194304, 16777216, 67108864};
+
 enum { ERRORS_MAX = 4096 };
 
 #define HISTOGRAM(scope_, name_, text_, bounds_)                            \
@@ -34,6 +40,12 @@ enum { ERRORS_MAX = 4096 };
         .name = name_, .unit = "s", .description = text_, .scope = &scope_, \
         .type = METRIC_HISTOGRAM, .bounds = bounds_,                        \
         .bound_count = sizeof(bounds_) / sizeof(*bounds_)                   \
+    }
+#define SIZE(scope_, name_, text_)                                           \
+    {                                                                        \
+        .name = name_, .unit = "By", .description = text_, .scope = &scope_, \
+        .type = METRIC_HISTOGRAM, .bounds = size_bounds,                     \
+        .bound_count = sizeof(size_bounds) / sizeof(*size_bounds)            \
     }
 #define COUNTER(scope_, name_, unit_, text_)                                                      \
     {                                                                                             \
@@ -71,6 +83,30 @@ static const struct instrument instruments[METRIC_IDS] = {
     [METRIC_NAME_DURATION] =
         HISTOGRAM(scope_name, "dns.lookup.duration",
                   "Measures the time taken to perform a DNS lookup.", name_bounds),
+    [METRIC_HTTP_SERVER] = HISTOGRAM(scope_http, "http.server.request.duration",
+                                     "Duration of HTTP server requests.", name_bounds),
+    [METRIC_HTTP_CLIENT] = HISTOGRAM(scope_http, "http.client.request.duration",
+                                     "Duration of HTTP client requests.", name_bounds),
+    [METRIC_HTTP_SERVER_REQUEST] =
+        SIZE(scope_http, "http.server.request.body.size", "Size of HTTP server request bodies."),
+    [METRIC_HTTP_SERVER_RESPONSE] =
+        SIZE(scope_http, "http.server.response.body.size", "Size of HTTP server response bodies."),
+    [METRIC_HTTP_CLIENT_REQUEST] =
+        SIZE(scope_http, "http.client.request.body.size", "Size of HTTP client request bodies."),
+    [METRIC_HTTP_CLIENT_RESPONSE] =
+        SIZE(scope_http, "http.client.response.body.size", "Size of HTTP client response bodies."),
+    [METRIC_HTTP_SERVER_ACTIVE] = LEVEL(scope_http, "http.server.active_requests", "{request}",
+                                        "Number of active HTTP server requests."),
+    [METRIC_HTTP_CLIENT_ACTIVE] = LEVEL(scope_http, "http.client.active_requests", "{request}",
+                                        "Number of active HTTP requests."),
+    [METRIC_RPC_SERVER] = HISTOGRAM(scope_rpc, "rpc.server.call.duration",
+                                    "Measures the duration of inbound remote procedure calls "
+                                    "(RPC).",
+                                    name_bounds),
+    [METRIC_RPC_CLIENT] = HISTOGRAM(scope_rpc, "rpc.client.call.duration",
+                                    "Measures the duration of outbound remote procedure calls "
+                                    "(RPC).",
+                                    name_bounds),
     [METRIC_PROCESS_DURATION] = HISTOGRAM(scope_process, "scope.process.operation.duration",
                                           "Duration of process and thread operations", call_bounds),
     [METRIC_PROCESS_ERRORS] = COUNTER(scope_process, "scope.process.operation.errors", "{error}",

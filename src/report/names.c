@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "protocol/dns.h"
-#include "report/fold_state.h"
+#include "report/fold_trace.h"
 
 enum { ANSWERS_MAX = 64, H_ERRNO_BASE = -1000, QUERY_TIMEOUT_S = 30 };
 
@@ -104,6 +104,8 @@ static void tell(struct fold *f, const struct lookup *l)
                       fold_seconds(f, l->end - l->start));
     }
     tell_event(f, l);
+    if (!l->error)
+        lookup_note(f, l->tid, l->name, l->start, l->end, l->answers, l->answer_count);
 }
 
 /* ------------------------------------------------------------------ libc's lookups */

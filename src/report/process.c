@@ -152,6 +152,7 @@ static void not_replaced(struct fold *f, const struct record *r, const uint8_t *
 static void exiting(struct fold *f, const struct record *r, int32_t tid)
 {
     f->exec_seen = false;
+    process_span_end(f, r);
     if (!wanted(f, process_executable(f)))
         return;
     struct event *e = event_begin(f, "scope.process.exit", &scope_process, r->end, tid);

@@ -55,6 +55,9 @@ void fold_record(struct fold *f, const struct record *record, const uint8_t *pay
  */
 size_t fold_logs(struct fold *f, bool final, size_t max, struct arena *arena, struct batch *batch);
 
+/* Spans that are over: at most `max`, borrowed until the next call. Returns how many. */
+size_t fold_spans(struct fold *f, size_t max, struct arena *arena, struct batch *batch);
+
 /*
  * All metrics since this reader's last collection (delta), or since the start (cumulative). With
  * exponential, histograms are base-2 exponential ones.

@@ -112,6 +112,26 @@ static void put_logs(struct reporter *r, bool final)
     arena_reset(r->arena);
 }
 
+static void put_spans(struct reporter *r)
+{
+    struct batch batch;
+
+    for (;;) {
+        arena_reset(r->arena);
+        if (!fold_spans(r->fold, LOGS_AT_ONCE, r->arena, &batch))
+            break;
+        for (unsigned i = 0; i < SINKS_MAX; i++) {
+            struct sink *s = &r->sinks.all[i];
+            if (!sink_takes(s, SIGNAL_TRACES))
+                continue;
+            sink_put(s, &batch);
+            if (batch.count == LOGS_AT_ONCE || queue_is_heavy(s->queue))
+                flush_burst(r, i);
+        }
+    }
+    arena_reset(r->arena);
+}
+
 static void put_metrics_of(struct reporter *r, struct sink *s)
 {
     struct batch batch;
@@ -172,8 +192,10 @@ static void take_record(void *context, const struct record *record, const uint8_
     if (record->type == RECORD_NOTE && record->a < 32)
         r->notes |= 1u << record->a;
     fold_record(r->fold, record, payload, tid);
-    if (++r->taken >= r->sinks.gather)
+    if (++r->taken >= r->sinks.gather) {
         put_logs(r, false);
+        put_spans(r);
+    }
 }
 
 /* ------------------------------------------------------------------ a turn */
@@ -226,6 +248,7 @@ uint64_t reporter_pass(struct reporter *r, unsigned flags, uint64_t deadline, si
         refill_log_budget(r);
         r->next_logs = next_time(r->next_logs, r->sinks.logs_interval, now);
         put_logs(r, final && !(flags & PASS_KEEP_LINES));
+        put_spans(r);
         fold_troubles(r->fold, diagnostics_trouble, NULL);
     }
     if (metrics)
@@ -331,6 +354,7 @@ void reporter_set_conf(struct reporter *r, const struct conf *conf)
     r->deadline = now + FLUSH_TIME;
     r->insist = true;
     put_logs(r, false);
+    put_spans(r);
     flush_all(r);
     lost = sinks_waiting(&r->sinks);
     if (lost)

@@ -37,7 +37,7 @@ struct process_identity {
     bool contained; /* in a pid namespace of its own, or of others */
     struct text *arguments;
     size_t argument_count;
-    struct text owner, container;
+    struct text owner, container, trace_state;
     char *environment; /* while the attributes are made */
     size_t environment_length;
     bool kubernetes;  /* this is a pod */
@@ -520,6 +520,8 @@ static struct process_identity *identity(struct fold *f)
     if (may_ask)
         host(id, &list);
     kubernetes(id, &list);
+    id->trace_state =
+        process_read_trace_state(f, id->arena, id->environment, id->environment_length);
     free(id->environment);
     id->environment = NULL;
     configured(&f->conf->attributes, &list);
@@ -541,6 +543,12 @@ struct text process_executable(struct fold *f)
 {
     struct process_identity *id = identity(f);
     return id ? id->executable : (struct text){0};
+}
+
+struct text process_trace_state(struct fold *f)
+{
+    struct process_identity *id = identity(f);
+    return id ? id->trace_state : (struct text){0};
 }
 
 void process_describe(struct fold *f, struct event *e)

@@ -43,6 +43,7 @@ static void series_free(struct series *s)
         free(s->sent[r]);
     free(s->before);
     free(s->recent);
+    free(s->exemplars);
     free(s->total);
     free(s);
 }
@@ -248,13 +249,19 @@ static void extremes(struct series_value *v, double min, double max)
         v->max = max;
 }
 
+static uint32_t bucket_of(const struct instrument *i, double value)
+{
+    uint32_t b = 0;
+    while (b < i->bound_count && value > i->bounds[b])
+        b++;
+    return b;
+}
+
 void series_record(struct series *s, double value)
 {
     if (!s || s->instrument->type != METRIC_HISTOGRAM)
         return;
-    uint32_t b = 0;
-    while (b < s->instrument->bound_count && value > s->instrument->bounds[b])
-        b++;
+    uint32_t b = bucket_of(s->instrument, value);
     if (!s->recent)
         s->recent = malloc(SERIES_RECENT * sizeof(*s->recent));
     if (s->recent && s->recorded == s->total->count)
@@ -267,6 +274,23 @@ void series_record(struct series *s, double value)
     for (unsigned r = 0; r < SERIES_READERS; r++)
         if (s->sent[r])
             extremes(s->sent[r], value, value);
+}
+
+/* OpenTelemetry's reservoir for explicit buckets: one example for each. */
+void series_record_traced(struct series *s, double value, uint64_t time,
+                          const struct trace_ids *ids)
+{
+    series_record(s, value);
+    if (!s || s->instrument->type != METRIC_HISTOGRAM)
+        return;
+    if (!s->exemplars)
+        s->exemplars = calloc(s->instrument->bound_count + 1u, sizeof(*s->exemplars));
+    if (!s->exemplars)
+        return;
+    struct exemplar *e = &s->exemplars[bucket_of(s->instrument, value)];
+    *e = (struct exemplar){.time = time, .value = value};
+    memcpy(e->trace_id, ids->trace_id, sizeof(e->trace_id));
+    memcpy(e->span_id, ids->span_id, sizeof(e->span_id));
 }
 
 void series_merge(struct series *s, const uint64_t *buckets, double sum, double min, double max)
@@ -359,6 +383,20 @@ static void mark_sent(struct series *s, unsigned reader)
     s->sent[reader]->max = 0;
 }
 
+/* Those that came since the reader's last collection. */
+static void exemplars_fill(const struct series_set *set, const struct series *s, unsigned reader,
+                           struct arena *arena, struct metric_point *p)
+{
+    uint32_t buckets = s->instrument->bound_count + 1;
+    struct exemplar *e = s->exemplars ? arena_take(arena, buckets * sizeof(*e)) : NULL;
+    size_t n = 0;
+    for (uint32_t b = 0; e && b < buckets; b++)
+        if (s->exemplars[b].time > set->collected[reader])
+            e[n++] = s->exemplars[b];
+    p->exemplars = e;
+    p->exemplar_count = n;
+}
+
 /* When a delta begins. */
 static uint64_t start_of(const struct series_set *set, const struct series_value *since,
                          unsigned reader)
@@ -381,6 +419,8 @@ static bool point_fill(struct series_set *set, struct series *s, unsigned reader
         p->start_time = delta ? start_of(set, since, reader) : set->start;
     bool filled = s->instrument->type == METRIC_HISTOGRAM ? histogram_fill(s, since, arena, p)
                                                           : number_fill(s, since, p);
+    if (filled && s->instrument->type == METRIC_HISTOGRAM)
+        exemplars_fill(set, s, reader, arena, p);
     if (filled)
         s->offered |= (uint8_t)(1u << reader);
     return filled;

@@ -59,7 +59,7 @@ static struct out run(const char *data, size_t size, size_t line_max, bool conti
     struct lines l;
     struct lines_options o = {line_max, continuation};
     struct lines_sink sink = {on_entry, on_binary, &out};
-    struct line_origin origin = {1, 1, 1};
+    struct line_origin origin = {.unix_nano = 1, .mono_nano = 1, .tid = 1};
     lines_init(&l);
     while (size) {
         size_t n = size;

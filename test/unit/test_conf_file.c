@@ -97,7 +97,7 @@ static void troubles(void **state)
          "statsd, memory, exit, control, diagnostics, custom\n"},
         {"metrics:\n  intervall: 1s\n",
          "f:2:3: unknown key \"metrics.intervall\"; did you mean metrics.interval?; allowed here: "
-         "enabled, interval, temporality, cardinality_limit, exemplars, file, socket, name, "
+         "enabled, interval, temporality, cardinality_limit, exemplars, file, socket, http, name, "
          "process\n"},
         {"statsd: {line_max: 1}",
          "f:1:10: unknown key \"statsd.line_max\"; did you mean logs.line_max?; allowed here: to, "

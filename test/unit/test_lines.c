@@ -35,7 +35,7 @@ static struct taken *cut(const char *data, size_t length, size_t step, size_t li
     struct lines l;
     struct lines_options o = {line_max, continuation};
     struct lines_sink sink = {on_entry, on_binary, &t};
-    struct line_origin origin = {1, 1, 1};
+    struct line_origin origin = {.unix_nano = 1, .mono_nano = 1, .tid = 1};
     lines_init(&l);
     for (size_t at = 0; at < length; at += step)
         assert_true(
@@ -179,7 +179,7 @@ static void in_time(void **state)
     struct lines l;
     struct lines_options o = {8, true};
     struct lines_sink sink = {on_entry, on_binary, &t};
-    struct line_origin origin = {1, SEC, 1};
+    struct line_origin origin = {.unix_nano = 1, .mono_nano = SEC, .tid = 1};
     lines_init(&l);
     lines_put(&l, &o, "one\n  x\ntw", 10, &origin, &sink);
     lines_tick(&l, &o, SEC + 900 * MS, &sink);
@@ -208,7 +208,7 @@ static void gaps(void **state)
     struct lines l;
     struct lines_options o = {100, true};
     struct lines_sink sink = {on_entry, on_binary, &t};
-    struct line_origin origin = {1, SEC, 1};
+    struct line_origin origin = {.unix_nano = 1, .mono_nano = SEC, .tid = 1};
     lines_init(&l);
     lines_put(&l, &o, "one\ntw", 6, &origin, &sink);
     lines_gap(&l, &o, &sink);

@@ -1,0 +1,272 @@
+/* What the framers find becomes records, and the contexts of threads. */
+#include "capture/flow_internal.h"
+
+#include <errno.h>
+
+enum { PART_MAX = RECORD_PAYLOAD_MAX - sizeof(struct message_part) };
+
+static const struct trace_ids no_ids;
+
+/* ------------------------------------------------------------------ the thread's context */
+
+/* The lane's context from here on; all zero: none. */
+static void context_set(struct region_head *region, struct lane *lane, const struct trace_ids *ids,
+                        int fd, uint32_t generation, uint64_t now)
+{
+    lane->context = *ids;
+    lane->context_number = 0;
+    lane->context_children = 0;
+    lane->context_since = now;
+    lane->context_fd = fd;
+    lane->context_generation = generation;
+    if (trace_is_none(ids))
+        return; /* records with number 0 have none */
+    uint32_t number = lane->next_context % 65535 + 1;
+    lane->next_context = number;
+    struct record r = {
+        .type = RECORD_CONTEXT, .kind = KIND_NONE, .start = now, .end = now, .fd = -1, .a = number};
+    struct piece piece = {ids, sizeof(*ids)};
+    if (record_write(region, lane, &r, &piece, 1) == 0)
+        lane->context_number = number;
+}
+
+static int same_span(const struct trace_ids *a, const struct trace_ids *b)
+{
+    return !trace_differ(a->span_id, b->span_id, 8) && !trace_differ(a->trace_id, b->trace_id, 16);
+}
+
+static void context_become(struct flow_call *call, const struct trace_ids *ids)
+{
+    struct lane *lane = call->m->lane;
+    if (!(call->region->watch & WATCH_TRACES) || same_span(&lane->context, ids))
+        return;
+    context_set(call->region, lane, ids, call->m->fd, call->flow->generation, call->m->end);
+}
+
+void trace_leave(struct region_head *region, struct lane *lane)
+{
+    (void)region;
+    lane->context = no_ids;
+    lane->context_number = 0;
+}
+
+void trace_tell(struct region_head *region, struct lane *lane)
+{
+    struct trace_ids ids = lane->context;
+    if (!trace_is_none(&ids))
+        context_set(region, lane, &ids, lane->context_fd, lane->context_generation, ticks_now());
+}
+
+/* Whether the request that the thread works on has no whole answer yet. */
+static int outstanding(const struct lane *lane)
+{
+    int fd = lane->context_fd;
+    if ((unsigned)fd >= FLOW_MAX || !flow_table)
+        return 0;
+    const struct flow *f = (const struct flow *)(flow_table + (size_t)fd * FLOW_SIZE);
+    return f->generation == lane->context_generation && same_span(&f->ids, &lane->context) &&
+           (f->state == FLOW_HTTP2 || (f->state == FLOW_HTTP1 && http1_outstanding(&f->http1)));
+}
+
+void flow_idle(struct region_head *region, struct lane *lane)
+{
+    trace_leave(region, lane);
+}
+
+void flow_wait(struct region_head *region, struct lane *lane)
+{
+    if (!outstanding(lane))
+        trace_leave(region, lane);
+}
+
+/* ------------------------------------------------------------------ requests */
+
+/* The context that a request names in its own bytes; parent_id is its span. */
+static int said_parent(const struct flow *f, struct trace_ids *said)
+{
+    size_t length = 0;
+    const uint8_t *value = f->state == FLOW_HTTP1 ? http1_traceparent(&f->http1, &length) : NULL;
+    return value && traceparent_parse(value, length, said) == 0;
+}
+
+/* A request that came in begins a span, below the one that its sender named if it did. */
+static void server_span(struct flow_call *call, struct trace_ids *ids)
+{
+    struct flow *f = call->flow;
+    struct trace_ids parent = no_ids;
+    if (!said_parent(f, &parent))
+        parent = no_ids;
+    trace_begin(call->region, call->m->lane, &parent, ids);
+    f->ids = *ids;
+    /* Of several that came at once it is not known which one the thread turns to. */
+    call->requests++;
+    context_become(call, call->requests == 1 ? ids : &no_ids);
+}
+
+static int is_passed_on(const struct trace_ids *said, const struct trace_ids *context)
+{
+    return !trace_differ(said->trace_id, context->trace_id, 16) &&
+           !trace_differ(said->parent_id, context->parent_id, 8);
+}
+
+static void client_span(struct flow_call *call, struct trace_ids *ids)
+{
+    struct flow *f = call->flow;
+    struct lane *lane = call->m->lane;
+    struct trace_ids parent, said;
+    trace_current(call->region, lane, &parent);
+    f->adopted = !trace_is_none(&lane->context) && same_span(&parent, &lane->context);
+    /* One that the program put in itself is the parent, but for a proxy that passes on what it got.
+     */
+    if (said_parent(f, &said) && !(f->adopted && is_passed_on(&said, &lane->context))) {
+        parent = said;
+        f->adopted = 0;
+    }
+    if (f->adopted)
+        lane->context_children++;
+    trace_begin(call->region, lane, &parent, ids);
+    f->ids = *ids;
+}
+
+/* Bytes of a response tell what the thread works on: the request that is answered, or the one that
+   asked. */
+static void response_moves(struct flow_call *call)
+{
+    struct flow *f = call->flow;
+    if (f->state != FLOW_HTTP1 || http1_outstanding(&f->http1) != 1 || trace_is_none(&f->ids))
+        return;
+    if (call->m->direction == 'w') {
+        context_become(call, &f->ids);
+    } else if (f->adopted) {
+        struct trace_ids ids = f->ids;
+        __builtin_memcpy(ids.span_id, ids.parent_id, 8);
+        __builtin_memset(ids.parent_id, 0, 8);
+        context_become(call, &ids);
+    }
+}
+
+/* ------------------------------------------------------------------ records */
+
+static void part_write(struct flow_call *call, const struct message_part *part,
+                       const uint8_t *bytes, size_t length)
+{
+    const struct flow_bytes *m = call->m;
+    struct record r = {.type = RECORD_MESSAGE,
+                       .kind = (uint8_t)FD_KIND(m->entry),
+                       .start = m->start,
+                       .end = m->end,
+                       .fd = m->fd,
+                       .generation = call->flow->generation,
+                       .flags = m->entry & FD_SERVER ? RECORD_SERVER : 0};
+    if (call->first_at) {
+        r.start = call->first_at;
+        if (m->direction == 'r')
+            r.end = call->first_at;
+    }
+    struct piece pieces[2] = {{part, sizeof(*part)}, {bytes, (uint32_t)length}};
+    record_write(call->region, m->lane, &r, pieces, 2);
+}
+
+static void tell(struct flow_call *call, enum frame_side side, const struct frame_step *step,
+                 const struct trace_ids *ids, const uint8_t *bytes)
+{
+    struct flow *f = call->flow;
+    size_t left = step->what == FRAME_HEAD ? step->used : 0;
+    uint16_t first = step->flags & FRAME_FIRST,
+             last = step->flags & (FRAME_HEAD_END | FRAME_END | FRAME_CUT);
+    struct message_part part = {.number = step->number,
+                                .body = step->body,
+                                .what = step->what,
+                                .protocol =
+                                    f->state == FLOW_HTTP2 ? PROTOCOL_HTTP2 : PROTOCOL_HTTP1,
+                                .side = (uint8_t)side,
+                                .direction = (uint8_t)call->m->direction,
+                                .tls = f->plain,
+                                .messages = step->messages};
+    do {
+        size_t n = left < PART_MAX ? left : PART_MAX;
+        left -= n;
+        part.flags =
+            (uint16_t)((step->flags & ~(FRAME_FIRST | FRAME_HEAD_END | FRAME_END | FRAME_CUT)) |
+                       first | (left ? 0 : last));
+        part.ids = left ? no_ids : *ids;
+        part.sequence = ++f->sequence[call->way];
+        part_write(call, &part, bytes, n);
+        bytes += n;
+        first = 0;
+    } while (left);
+}
+
+static int is_request_head(enum frame_side side, const struct frame_step *step)
+{
+    return side == SIDE_REQUEST &&
+           (step->flags & (FRAME_HEAD_END | FRAME_TRAILER)) == FRAME_HEAD_END;
+}
+
+/* A flow that begins anew in another protocol: h2c, or one that is not read. */
+static void upgraded(struct flow *f)
+{
+    words_clear(&f->http1, sizeof(f->http1));
+    words_clear(&f->http2, sizeof(f->http2));
+    f->state = FLOW_NEW;
+    f->first[0].length = f->first[1].length = 0;
+    f->requests = 0;
+    f->ids = no_ids;
+}
+
+static void found(struct flow_call *call, enum frame_side side, const struct frame_step *step,
+                  const uint8_t *bytes)
+{
+    struct trace_ids ids = no_ids;
+    if (is_request_head(side, step)) {
+        if (call->m->direction == 'r')
+            server_span(call, &ids);
+        else
+            client_span(call, &ids);
+    }
+    if (step->what == FRAME_LOST)
+        drop_count(call->region, DROP_FLOW, 1);
+    if (step->what != FRAME_BODY || step->flags & (FRAME_END | FRAME_HEAD_END) || step->body)
+        tell(call, side, step, &ids, bytes);
+}
+
+uint64_t flow_feed(struct flow_call *call, const uint8_t *bytes, uint64_t length)
+{
+    struct flow *f = call->flow;
+    enum frame_side side = f->requests == call->m->direction ? SIDE_REQUEST : SIDE_RESPONSE;
+    uint64_t done = 0;
+
+    if (f->state == FLOW_HTTP2 && !bytes) { /* nobody knows what went by */
+        f->lost[call->way] = 1;
+        drop_count(call->region, DROP_FLOW, 1);
+        return length;
+    }
+    if (side == SIDE_RESPONSE)
+        response_moves(call);
+    while (done < length) {
+        struct frame_step step = {0};
+        const uint8_t *at = bytes ? bytes + done : NULL;
+        if (f->state == FLOW_HTTP2)
+            http2_step(&f->http2, side, at, length - done, &step);
+        else
+            http1_step(&f->http1, side, at, length - done, &step);
+        found(call, side, &step, at);
+        done += step.used;
+        if (step.what == FRAME_UPGRADED && side == SIDE_RESPONSE) {
+            upgraded(f);
+            return done;
+        }
+        if (!step.used)
+            return length;
+    }
+    return done;
+}
+
+void flow_feed_end(struct flow_call *call)
+{
+    struct flow *f = call->flow;
+    enum frame_side side = f->requests == call->m->direction ? SIDE_REQUEST : SIDE_RESPONSE;
+    struct frame_step step = {0};
+    if (http1_end(&f->http1, side, &step))
+        found(call, side, &step, NULL);
+}

@@ -1,0 +1,41 @@
+/*
+ * Hands what moved through a connection to its flow (capture/flow.h): the part that all families of
+ * calls share. Called on application threads after the real call; keeps errno.
+ */
+#ifndef SCOPE_INTERCEPT_FLOW_H
+#define SCOPE_INTERCEPT_FLOW_H
+
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "capture/flow.h"
+#include "intercept/common.h"
+
+/*
+ * bytes > 0 moved through a descriptor with FD_FLOW: of `buffer`, or of the iovec's parts; both
+ * NULL where they went by unseen. direction: 'r' or 'w'.
+ */
+void after_flow(struct lane *lane, int fd, fd_entry entry, uint64_t start, uint64_t end,
+                int64_t bytes, const void *buffer, const struct iovec *iov, uint64_t parts,
+                int direction);
+
+/* The connection has ended in a direction, or in both (0). */
+void after_flow_end(struct lane *lane, int fd, fd_entry entry, uint64_t start, uint64_t end,
+                    int direction);
+
+/* Before a call that waits: for events, whatever they are, or for another thread. */
+static inline void before_events(void)
+{
+    struct lane *lane = hook_self;
+    if ((uintptr_t)lane > 1 && unlikely(!trace_is_none(&lane->context)))
+        flow_idle(hook_region, lane);
+}
+
+static inline void before_waiting(void)
+{
+    struct lane *lane = hook_self;
+    if ((uintptr_t)lane > 1 && unlikely(!trace_is_none(&lane->context)))
+        flow_wait(hook_region, lane);
+}
+
+#endif

@@ -1,0 +1,107 @@
+/* Which thread worked on which request when, and what is known of a trace beside its ids. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "report/fold_trace.h"
+
+struct traces *traces_of(struct fold *f)
+{
+    if (!f->traces) {
+        f->traces = calloc(1, sizeof(*f->traces));
+        if (f->traces)
+            f->traces->ready_end = &f->traces->ready;
+    }
+    return f->traces;
+}
+
+static struct thread_context *place_of(struct traces *t, int32_t tid)
+{
+    return &t->context[(uint32_t)tid * 2654435761u % CONTEXTS];
+}
+
+/* Two threads that share a place take it from one another: the other's records then have none. */
+void context_record(struct fold *f, const struct record *r, const uint8_t *payload, int32_t tid)
+{
+    struct traces *t = traces_of(f);
+    if (!t || r->payload < sizeof(struct trace_ids))
+        return;
+    struct thread_context *c = place_of(t, tid);
+    c->tid = tid;
+    c->number = (uint32_t)r->a;
+    c->files = 0;
+    memcpy(&c->ids, payload, sizeof(c->ids));
+}
+
+struct thread_context *context_place(struct fold *f, const struct record *r, int32_t tid)
+{
+    uint32_t number = r->flags >> RECORD_CONTEXT_SHIFT;
+    if (!number || !f->traces)
+        return NULL;
+    struct thread_context *c = place_of(f->traces, tid);
+    return c->tid == tid && c->number == number ? c : NULL;
+}
+
+const struct trace_ids *context_of(struct fold *f, const struct record *r, int32_t tid)
+{
+    const struct thread_context *c = context_place(f, r, tid);
+    return c ? &c->ids : NULL;
+}
+
+/* ------------------------------------------------------------------ what came with a trace */
+
+static struct known_trace *known_place(struct traces *t, const uint8_t trace_id[16])
+{
+    uint32_t hash;
+    memcpy(&hash, trace_id + 12, sizeof(hash));
+    return &t->known[hash % KNOWN_TRACES];
+}
+
+void trace_learn(struct fold *f, const struct trace_ids *local, const struct trace_ids *remote,
+                 struct text state)
+{
+    struct traces *t = traces_of(f);
+    bool replaced = memcmp(local->trace_id, remote->trace_id, 16) != 0;
+    if (!t || (!replaced && !state.length))
+        return;
+    struct known_trace *k = known_place(t, local->trace_id);
+    free(k->state);
+    *k = (struct known_trace){.remote = *remote,
+                              .replaced = replaced,
+                              .state = state.length ? strndup(state.data, state.length) : NULL};
+    memcpy(k->local, local->trace_id, 16);
+    memcpy(k->remote.span_id, local->span_id, 8); /* whose parent it is */
+}
+
+struct trace_ids trace_told(struct fold *f, const struct trace_ids *local, struct text *state)
+{
+    struct trace_ids told = *local;
+    *state = (struct text){0};
+    if (!f->traces)
+        return told;
+    const struct known_trace *k = known_place(f->traces, local->trace_id);
+    if (memcmp(k->local, local->trace_id, 16) != 0)
+        return told;
+    *state = text_of(k->state);
+    if (!k->replaced)
+        return told;
+    memcpy(told.trace_id, k->remote.trace_id, 16);
+    if (!memcmp(k->remote.span_id, local->span_id, 8)) {
+        memcpy(told.parent_id, k->remote.parent_id, 8);
+        told.remote = 1;
+    }
+    told.flags = k->remote.flags;
+    return told;
+}
+
+void traces_free(struct fold *f)
+{
+    if (!f->traces)
+        return;
+    spans_free(f);
+    for (unsigned i = 0; i < KNOWN_TRACES; i++)
+        free(f->traces->known[i].state);
+    if (f->traces->arena)
+        arena_free(f->traces->arena);
+    free(f->traces);
+    f->traces = NULL;
+}
