@@ -64,7 +64,8 @@ static int outstanding(const struct lane *lane)
     if ((unsigned)fd >= FLOW_MAX || !flow_table)
         return 0;
     const struct flow *f = (const struct flow *)(flow_table + (size_t)fd * FLOW_SIZE);
-    return f->generation == lane->context_generation && same_span(&f->ids, &lane->context) &&
+    return f->generation == lane->context_generation && !f->drawn &&
+           same_span(&f->ids, &lane->context) &&
            (f->state == FLOW_HTTP2 || (f->state == FLOW_HTTP1 && http1_outstanding(&f->http1)));
 }
 
@@ -94,6 +95,7 @@ static void server_span(struct flow_call *call, struct trace_ids *ids)
         trace_begin(call->region, call->m->lane, &parent, ids);
     } else {
         trace_begin(call->region, call->m->lane, &no_ids, ids);
+        ids->local = f->state == FLOW_HTTP2 || call->region->watch & WATCH_B3;
     }
     f->ids = *ids;
     /* Of several that came at once it is not known which one the thread turns to. */
@@ -106,11 +108,18 @@ static void client_span(struct flow_call *call, struct trace_ids *ids)
     struct flow *f = call->flow;
     struct lane *lane = call->m->lane;
     struct trace_ids parent;
-    trace_current(call->region, lane, &parent);
+    if (f->drawn) { /* and sent */
+        f->drawn = 0;
+        parent = f->ids;
+        __builtin_memcpy(parent.span_id, f->ids.parent_id, 8);
+        *ids = f->ids;
+    } else {
+        trace_current(call->region, lane, &parent);
+        trace_begin(call->region, lane, &parent, ids);
+    }
     f->adopted = !trace_is_none(&lane->context) && same_span(&parent, &lane->context);
     if (f->adopted)
         lane->context_children++;
-    trace_begin(call->region, lane, &parent, ids);
     f->ids = *ids;
 }
 
@@ -119,7 +128,8 @@ static void client_span(struct flow_call *call, struct trace_ids *ids)
 static void response_moves(struct flow_call *call)
 {
     struct flow *f = call->flow;
-    if (f->state != FLOW_HTTP1 || http1_outstanding(&f->http1) != 1 || trace_is_none(&f->ids))
+    if (f->state != FLOW_HTTP1 || http1_outstanding(&f->http1) != 1 || f->drawn ||
+        trace_is_none(&f->ids))
         return;
     if (call->m->direction == 'w') {
         context_become(call, &f->ids);
@@ -198,6 +208,7 @@ static void upgraded(struct flow *f)
     f->first[0].length = f->first[1].length = 0;
     f->requests = 0;
     f->ids = no_ids;
+    f->drawn = f->line_left = 0;
 }
 
 static void found(struct flow_call *call, enum frame_side side, const struct frame_step *step,

@@ -29,14 +29,16 @@ struct flow {
     uint8_t plain;       /* what is read here is plaintext of TLS */
     uint8_t requests;    /* the direction in which requests go: 'r', 'w'; 0 not known */
     uint8_t has_random;  /* the direction in which the ClientHello went; 0: none has */
-    uint8_t busy[2]; /* by direction: it is being fed */
-    uint8_t lost[2]; /* it cannot be followed any more */
+    uint8_t busy[2];     /* by direction: it is being fed */
+    uint8_t lost[2];     /* it cannot be followed any more */
     uint32_t sequence[2];
     uint64_t held_at[2];  /* ticks: when the first bytes came, while they are held */
     uint8_t random[32];   /* of the ClientHello that went by */
     struct trace_ids ids; /* of the latest request's span */
-    uint8_t adopted; /* client: its parent is a thread's context, that a response brings back */
-    uint8_t spare[7];
+    uint8_t adopted;   /* client: its parent is a thread's context, that a response brings back */
+    uint8_t drawn;     /* `ids` are those of the request whose head is being sent: inject.h */
+    uint8_t line_left; /* bytes of their line that must go before anything else */
+    uint8_t spare[5];
     struct flow_first first[2];
     union {
         struct http1_frame http1;
@@ -54,6 +56,12 @@ struct flow_call {
     uint64_t first_at; /* ticks for the first bytes of a message: held ones came earlier; 0: m's */
     unsigned requests; /* whose heads were completed in this call */
 };
+
+/* The place of a descriptor's flow; NULL: none has one. */
+struct flow *flow_place(int fd);
+
+/* The flow of this life of the descriptor, begun if need be; NULL where it has none. */
+struct flow *flow_of(struct region_head *region, const struct flow_bytes *m);
 
 static inline unsigned flow_way(int direction)
 {
