@@ -59,7 +59,7 @@ def wipe(directory):
 def calls():
     ops = {"write": 400000, "read": 400000, "pread": 300000, "lseek": 400000, "stat": 150000, "open_close": 60000,
            "unix_send_recv": 60000, "tcp_send_recv": 20000, "log_write": 100000, "fwrite": 2000000,
-           "fwrite_unbuffered": 300000}
+           "fwrite_unbuffered": 300000, "epoll_wait": 200000, "poll": 200000}
     program = BUILD / "bench" / "calls"
     rounds = 2 if QUICK else 5
     rows = []
