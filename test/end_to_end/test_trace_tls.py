@@ -222,6 +222,41 @@ def test_a_proxy_between(place, certificate, tmp_path):
     assert_lossless(served)
 
 
+@pytest.mark.parametrize("front_version", ["http1.1", "http2"])
+@pytest.mark.parametrize("contexts", [False, True])
+def test_a_proxy_under_a_load_mixes_nothing_up(front_version, contexts, place, certificate, tmp_path):
+    """Many requests at once, each for a path of its own: what is asked of the upstream hangs below the request for the same
+    path, or below none; and every request that named its parent has it."""
+    front, back, to, count = free_port(), free_port(), tmp_path / "upstream.ndjson", 600
+    servers = f"""
+      upstream back {{ server 127.0.0.1:{back}; keepalive 32; }}
+      server {{ listen 127.0.0.1:{front} ssl http2; location / {{ proxy_pass https://back; proxy_http_version 1.1; proxy_set_header Connection ""; }} }}"""
+    (tmp_path / "urls").write_text("".join(f"https://127.0.0.1:{front}/n/{i}\n" for i in range(count)))
+    headers = ["-H", "traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"] if contexts else []
+    load = ["--h1", "-c", 8] if front_version == "http1.1" else ["-c", 4, "-m", 8]
+    with Server([*SERVERS["node"], back, *certificate], scope_environment(to, sets=SETS), back) as upstream, \
+            Nginx(place, certificate, servers, (front,)) as nginx:
+        done = bare([need("h2load"), *load, *headers, "-n", count, "-i", tmp_path / "urls"], timeout=120)
+        assert f"{count} done".encode() in done.stdout and f"{count} 2xx".encode() in done.stdout, done.stdout
+        served = nginx.stop()
+        upstream.stop()
+    ours, asked, theirs = requests(served, "server"), requests(served, "client"), requests(Recording(to), "server")
+    assert logged(ours) == nginx.log()
+    assert len(ours) == len(asked) == len(theirs) == count
+    if contexts:
+        assert {(s["trace_id"], s["parent_span_id"]) for s in ours} == {("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7")}
+    by_id = {s["span_id"]: s["attributes"]["url.path"] for s in ours}
+    parents = [(call["parent_span_id"], call["attributes"]["url.full"]) for call in asked if call.get("parent_span_id") in by_id]
+    assert [url for parent, url in parents if not url.endswith(by_id[parent])] == []
+    assert len({parent for parent, _ in parents}) == len(parents)
+    # most are found: nginx sends to an upstream whose connection it has kept before it waits
+    assert len(parents) > count // 2 if front_version == "http1.1" else True
+    print(len(parents))
+    others = {call.get("parent_span_id") for call in asked} - set(by_id)
+    assert others <= ({None, "00f067aa0ba902b7"} if contexts else {None})
+    assert_lossless(served)
+
+
 # -------------------------------------------------- inside the executable, and unseen
 
 def test_a_library_inside_the_executable(certificate, tmp_path):

@@ -43,7 +43,8 @@ def observed_tls(recording):
 
 
 def assert_lossless(recording):
-    assert recording.drops() == {}
+    """Nothing of a trace was dropped. (Log lines may be too long, or no text.)"""
+    assert {cause: n for cause, n in recording.drops().items() if not cause.startswith("log_")} == {}
 
 
 HTTP = """
