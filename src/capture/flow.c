@@ -17,15 +17,14 @@ enum {
 static uint32_t recent[RECENT];
 static uint32_t recent_next;
 
-static struct flow *flow_place(int fd)
+struct flow *flow_place(int fd)
 {
     if (unlikely((unsigned)fd >= FLOW_MAX || !flow_table))
         return NULL;
     return (struct flow *)(flow_table + (size_t)fd * FLOW_SIZE);
 }
 
-/* The flow of this life of the descriptor, begun if need be; NULL where it has none. */
-static struct flow *flow_of(struct region_head *region, const struct flow_bytes *m)
+struct flow *flow_of(struct region_head *region, const struct flow_bytes *m)
 {
     struct flow *f = flow_place(m->fd);
     uint32_t generation = FD_GENERATION(m->entry);
@@ -209,6 +208,21 @@ void flow_moved(struct region_head *region, const struct flow_bytes *m, const st
             flow_bytes_in(&call, pieces[i].data, n);
     }
     flow_leave(f, call.way);
+}
+
+void flow_connects(struct region_head *region, const struct flow_bytes *m)
+{
+    const struct lane *lane = m->lane;
+    if (!(region->watch & WATCH_TRACES) || !lane || trace_is_none(&lane->context))
+        return;
+    struct flow *f = flow_of(region, m);
+    if (!f)
+        return;
+    f->cause = (struct flow_cause){.fd = lane->context_fd,
+                                   .generation = lane->context_generation,
+                                   .since = m->end,
+                                   .tid = lane->tid};
+    bytes_copy(f->cause.span_id, lane->context.span_id, sizeof(f->cause.span_id));
 }
 
 void flow_ended(struct region_head *region, const struct flow_bytes *m)

@@ -42,6 +42,13 @@ struct flow_bytes {
 void flow_moved(struct region_head *region, const struct flow_bytes *m, const struct piece *pieces,
                 unsigned count, uint64_t length);
 
+/*
+ * The thread connects m->fd. An event loop sends the first request later, when it has no context
+ * any more: it is then the child of the request that it connects for now, unless that has been
+ * answered.
+ */
+void flow_connects(struct region_head *region, const struct flow_bytes *m);
+
 /* The stream has ended in a direction ('r': the peer's end; 'w': shutdown), or in both (0: close).
  */
 void flow_ended(struct region_head *region, const struct flow_bytes *m);

@@ -113,6 +113,10 @@ struct lane {
     uint32_t next_context;
     uint32_t context_children;
     uint64_t context_since;   /* ticks */
+    uint8_t context_lent;     /* it came with an answer that this thread gives, not with the request */
+    uint8_t event_loop;       /* this thread goes back to one: that ends its contexts */
+    uint8_t context_over;     /* that answer is whole */
+    uint8_t context_spare;
     int32_t context_fd;       /* the connection that the request came on, or is answered on */
     uint32_t context_generation;
     uint64_t random[2];       /* of the id generator; 0: to be seeded */
@@ -350,6 +354,8 @@ enum {
     WATCH_FLOWS = 1024u,    /* messages of protocols: spans, and metrics of HTTP and RPC */
     WATCH_TRACES = 2048u,   /* contexts: spans are made of what is seen */
     WATCH_PROCESS_SPAN = 4096u, /* region_head.process is a span of ours; else it came from outside */
+    WATCH_INJECT = 8192u, /* traceparent is written into requests that go out */
+    WATCH_B3 = 16384u,    /* the fold may find the trace of a request in headers of B3 */
     WATCH_NO_TOTALS = 512u, /* no event will tell what was done on a descriptor: no sums of that */
 };
 

@@ -19,6 +19,9 @@ void after_flow(struct lane *lane, int fd, fd_entry entry, uint64_t start, uint6
                 int64_t bytes, const void *buffer, const struct iovec *iov, uint64_t parts,
                 int direction);
 
+/* A connect succeeded, or is under way. */
+void after_flow_connect(struct lane *lane, int fd, fd_entry entry, uint64_t start, uint64_t end);
+
 /* The connection has ended in a direction, or in both (0). */
 void after_flow_end(struct lane *lane, int fd, fd_entry entry, uint64_t start, uint64_t end,
                     int direction);
