@@ -93,6 +93,8 @@ static void exchange_free(struct fold *f, struct talk *t, struct exchange *gone)
         t->end = at;
     t->count--;
     f->traces->exchanges--;
+    if (gone->passing)
+        passing_ends(f, &gone->ids);
     free(gone->request);
     free(gone->response);
     free(gone->trailer);
@@ -181,16 +183,20 @@ static void request_came(const struct arrived *a, const struct http_message *m, 
     x->start = a->way->first;
     x->request = message_keep(m);
     x->grpc = a->part->protocol == PROTOCOL_HTTP2 && grpc_is(m);
-    if (x->server) {
-        struct trace_ids remote;
-        struct text state = {0};
-        bool deferred = false;
-        if (http_context(m, f->traces_b3, &remote, &state, &deferred, arena)) {
-            if (deferred)
-                remote.flags |= x->ids.flags & TRACE_SAMPLED;
-            trace_learn(f, &x->ids, &remote, state);
-        }
-    } else {
+    struct trace_ids said;
+    struct text state = {0};
+    bool deferred = false;
+    bool named = http_context(m, f->traces_b3 && x->server, &said, &state, &deferred, arena);
+    if (x->server && named) {
+        if (deferred)
+            said.flags |= x->ids.flags & TRACE_SAMPLED;
+        trace_learn(f, &x->ids, &said, state);
+        passing_begins(f, &x->ids, &said);
+        x->passing = true;
+    }
+    if (!x->server) {
+        if (named)
+            passed_on(f, &x->ids, &said);
         struct http_target target;
         char host[256];
         http_target_of(m, false, x->tls, arena, &target);
