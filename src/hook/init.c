@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/membarrier.h>
+#include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -149,6 +150,14 @@ static void make_flows(const struct region_head *region)
 
 /* -------------------------------------------------- configuration */
 
+static bool reads_w3c(const struct conf *c)
+{
+    for (size_t i = 0; i < c->propagators.count; i++)
+        if (!strcmp(c->propagators.items[i], "tracecontext"))
+            return true;
+    return false;
+}
+
 static uint32_t watch_of(const struct conf *c)
 {
     uint32_t w = 0;
@@ -171,7 +180,7 @@ static uint32_t watch_of(const struct conf *c)
     if (c->traces || (c->metrics && c->metrics_http))
         w |= WATCH_FLOWS | WATCH_SOCKETS;
     if (c->traces)
-        w |= WATCH_TRACES | WATCH_NAMES;
+        w |= WATCH_TRACES | WATCH_NAMES | (reads_w3c(c) ? WATCH_W3C : 0);
     if (!c->events_file.enabled && !c->events_connection.enabled)
         w |= WATCH_NO_TOTALS;
     return w | span_watch(c);

@@ -160,6 +160,26 @@ static int parse(const struct arrived *a, struct arena *arena, struct http_messa
     return http2_decode(w->decoder, (const uint8_t *)w->head, w->length, arena, out);
 }
 
+/* What the request's own fields say of its parent, beyond what capture read of them. */
+static void context_came(struct fold *f, const struct exchange *x, const struct http_message *m,
+                         struct arena *arena)
+{
+    static const uint8_t none[8];
+    struct trace_ids remote;
+    struct text state = {0};
+    bool deferred = false;
+    bool said = http_context(m, f->contexts, &remote, &state, &deferred, arena);
+    bool same = said && !memcmp(remote.trace_id, x->ids.trace_id, sizeof(remote.trace_id));
+    if (!x->server)
+        trace_learn_child(f, &x->ids);
+    /* what a proxy passes on is its caller's: the parent of one that goes out is known better */
+    if (!said || (!x->server && !same && memcmp(x->ids.parent_id, none, sizeof(none)) != 0))
+        return;
+    if (deferred)
+        remote.flags |= x->ids.flags & TRACE_SAMPLED;
+    trace_learn(f, &x->ids, &remote, state);
+}
+
 static void request_came(const struct arrived *a, const struct http_message *m, struct arena *arena)
 {
     struct fold *f = a->f;
@@ -177,16 +197,8 @@ static void request_came(const struct arrived *a, const struct http_message *m, 
     x->start = a->way->first;
     x->request = message_keep(m);
     x->grpc = a->part->protocol == PROTOCOL_HTTP2 && grpc_is(m);
-    if (x->server) {
-        struct trace_ids remote;
-        struct text state = {0};
-        bool deferred = false;
-        if (http_context(m, f->traces_b3, &remote, &state, &deferred, arena)) {
-            if (deferred)
-                remote.flags |= x->ids.flags & TRACE_SAMPLED;
-            trace_learn(f, &x->ids, &remote, state);
-        }
-    } else {
+    context_came(f, x, m, arena);
+    if (!x->server) {
         struct http_target target;
         char host[256];
         http_target_of(m, false, x->tls, arena, &target);
