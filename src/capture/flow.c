@@ -269,6 +269,15 @@ void flow_plain(struct region_head *region, const struct flow_bytes *m, const vo
     flow_leave(f, call.way);
 }
 
+unsigned flow_tls(const struct flow_bytes *m)
+{
+    const struct flow *f = flow_place(m->fd);
+    /* a duplicate has the flag, and what was seen is known of the other number */
+    if (!(m->entry & FD_TLS) || !f || !f->generation || f->generation != FD_GENERATION(m->entry))
+        return CLOSE_NO_TLS;
+    return f->plain ? CLOSE_TLS_SEEN : CLOSE_TLS_UNSEEN;
+}
+
 int flow_by_random(const uint8_t random[32], int direction, fd_entry *entry)
 {
     for (unsigned i = 0; i < RECENT; i++) {

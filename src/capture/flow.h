@@ -61,6 +61,9 @@ void flow_ended(struct region_head *region, const struct flow_bytes *m);
 void flow_plain(struct region_head *region, const struct flow_bytes *m, const void *bytes,
                 uint64_t length);
 
+/* Of the life of m->fd that ends: an enum close_tls. */
+unsigned flow_tls(const struct flow_bytes *m);
+
 /* A handshake has ended on m->fd (start to end), well if result is 0. name: of the server,
  * protocol: ALPN. */
 void flow_handshake(struct region_head *region, const struct flow_bytes *m,

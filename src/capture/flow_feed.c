@@ -19,6 +19,7 @@ static void context_set(struct region_head *region, struct lane *lane, const str
     lane->context_since = now;
     lane->context_fd = fd;
     lane->context_generation = generation;
+    lane->context_lent = 0;
     if (trace_is_none(ids))
         return; /* records with number 0 have none */
     uint32_t number = lane->next_context % 65535 + 1;
@@ -48,6 +49,7 @@ void trace_leave(struct region_head *region, struct lane *lane)
     (void)region;
     lane->context = no_ids;
     lane->context_number = 0;
+    lane->context_over = 0;
 }
 
 void trace_tell(struct region_head *region, struct lane *lane)
@@ -76,6 +78,7 @@ static int outstanding(const struct lane *lane)
 
 void flow_idle(struct region_head *region, struct lane *lane)
 {
+    lane->event_loop = 1;
     trace_leave(region, lane);
 }
 
@@ -172,7 +175,11 @@ static void response_moves(struct flow_call *call)
     if (f->state != FLOW_HTTP1 || http1_outstanding(&f->http1) != 1 || trace_is_none(&f->ids))
         return;
     if (call->m->direction == 'w') {
+        struct lane *lane = call->m->lane;
+        int had = same_span(&lane->context, &f->ids);
         context_become(call, &f->ids);
+        if (!had)
+            lane->context_lent = 1;
     } else if (f->adopted) {
         struct trace_ids ids = f->ids;
         __builtin_memcpy(ids.span_id, ids.parent_id, 8);
@@ -250,6 +257,17 @@ static void upgraded(struct flow *f)
     f->ids = no_ids;
 }
 
+/*
+ * A pool's thread that answered for another may take up anything now. (One with an event loop goes
+ * back to it, and may write a line of the request before.)
+ */
+static void answered(struct flow_call *call)
+{
+    struct lane *lane = call->m->lane;
+    if (lane->context_lent && !lane->event_loop && same_span(&lane->context, &call->flow->ids))
+        lane->context_over = 1;
+}
+
 static void found(struct flow_call *call, enum frame_side side, const struct frame_step *step,
                   const uint8_t *bytes)
 {
@@ -260,6 +278,8 @@ static void found(struct flow_call *call, enum frame_side side, const struct fra
         else
             client_span(call, &ids);
     }
+    if (side == SIDE_RESPONSE && step->flags & FRAME_END)
+        answered(call);
     if (side == SIDE_REQUEST && step->what == FRAME_BODY && step->used)
         body_moves(call);
     if (step->what == FRAME_LOST)
@@ -288,16 +308,18 @@ uint64_t flow_feed(struct flow_call *call, const uint8_t *bytes, uint64_t length
             http2_step(&f->http2, side, at, length - done, &step);
         else
             http1_step(&f->http1, side, at, length - done, &step);
-        found(call, side, &step, at);
-        done += step.used;
-        if (step.what == FRAME_UPGRADED && side == SIDE_RESPONSE) {
+        if (step.what == FRAME_UPGRADED) { /* its bytes are the first of what comes now */
             upgraded(f);
             return done;
         }
+        found(call, side, &step, at);
+        done += step.used;
         if (!step.used)
-            return length;
+            break;
     }
-    return done;
+    if (call->m->lane->context_over)
+        trace_leave(call->region, call->m->lane);
+    return done < length ? length : done;
 }
 
 void flow_feed_end(struct flow_call *call)

@@ -16,6 +16,7 @@
 #include "capture/flow.h"
 #include "conf/conf.h"
 #include "intercept/process.h"
+#include "intercept/tls.h"
 #include "os/sys.h"
 #include "report/lifecycle.h"
 
@@ -345,6 +346,8 @@ __attribute__((constructor(101))) static void begin(int count, char **arguments,
             process_start(hook_conf, false);
         return;
     }
+    if (hook_region->watch & WATCH_FLOWS)
+        tls_entry_start(); /* before there is a thread of ours */
     if (reporter_start(hook_conf, hook_region) < 0)
         hook_region->enabled = 0;
 }

@@ -26,6 +26,13 @@ void after_flow_connect(struct lane *lane, int fd, fd_entry entry, uint64_t star
 void after_flow_end(struct lane *lane, int fd, fd_entry entry, uint64_t start, uint64_t end,
                     int direction);
 
+/* Whether plaintext was seen in a life that ends: an enum close_tls. */
+static inline uint64_t flow_tls_of(int fd, fd_entry was)
+{
+    const struct flow_bytes m = {.fd = fd, .entry = was};
+    return was & FD_TLS ? flow_tls(&m) : CLOSE_NO_TLS;
+}
+
 /* Before a call that waits: for events, whatever they are, or for another thread. */
 static inline void before_events(void)
 {

@@ -265,6 +265,21 @@ static void a_thread_that_waits_keeps_what_is_not_answered(void **state)
     assert_true(trace_is_none(&lane->context));
 }
 
+/* A pool's thread answers what another has read, and may take up anything then. */
+static void a_context_that_was_lent_ends_with_the_answer(void **state)
+{
+    (void)state;
+    struct lane *reader = lane;
+    open_fd(5, FD_SERVER);
+    in(5, GET);
+    lane = lane_bind(region, getpid(), 8);
+    out(5, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\no");
+    assert_false(trace_is_none(&lane->context));
+    out(5, "k");
+    assert_true(trace_is_none(&lane->context));
+    assert_false(trace_is_none(&reader->context));
+}
+
 static void adoption_has_limits(void **state)
 {
     (void)state;
@@ -555,6 +570,7 @@ int main(void)
         TEST(of_two_at_once_it_is_not_known_which_is_worked_on),
         TEST(a_call_is_the_child_of_its_cause),
         TEST(a_thread_that_waits_keeps_what_is_not_answered),
+        TEST(a_context_that_was_lent_ends_with_the_answer),
         TEST(adoption_has_limits),
         TEST(any_split_is_the_same),
         TEST(what_is_not_read_is_left_alone),
