@@ -93,10 +93,12 @@ void flow_wait(struct region_head *region, struct lane *lane)
 /* ------------------------------------------------------------------ requests */
 
 /* The context that a request names in its own bytes; parent_id is its span. */
-static int said_parent(const struct flow *f, struct trace_ids *said)
+static int said_parent(const struct flow_call *call, struct trace_ids *said)
 {
+    const struct flow *f = call->flow;
+    int reads = f->state == FLOW_HTTP1 && call->region->watch & WATCH_W3C;
     size_t length = 0;
-    const uint8_t *value = f->state == FLOW_HTTP1 ? http1_traceparent(&f->http1, &length) : NULL;
+    const uint8_t *value = reads ? http1_traceparent(&f->http1, &length) : NULL;
     return value && traceparent_parse(value, length, said) == 0;
 }
 
@@ -105,7 +107,7 @@ static void server_span(struct flow_call *call, struct trace_ids *ids)
 {
     struct flow *f = call->flow;
     struct trace_ids parent = no_ids;
-    int said = said_parent(f, &parent);
+    int said = said_parent(call, &parent);
     if (!said)
         parent = no_ids;
     trace_begin(call->region, call->m->lane, &parent, ids);
@@ -161,7 +163,7 @@ static void client_span(struct flow_call *call, struct trace_ids *ids)
         f->adopted = (uint8_t)flow_client_parent(call->region, call->m, f, &parent);
         /* One that the program put in itself is the parent, but for a proxy that passes on what it
            got. */
-        if (said_parent(f, &said) && !(f->adopted && is_passed_on(&said, &parent))) {
+        if (said_parent(call, &said) && !(f->adopted && is_passed_on(&said, &parent))) {
             parent = said;
             f->adopted = 0;
         }

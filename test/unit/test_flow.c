@@ -27,13 +27,16 @@ static int begin(void **state)
     x->conf.traces_adopt_children = 1000;
     struct clock_relation clock = {.unix_nano = EPOCH, .mult = 1ULL << 32};
     region_set_clock(region, &clock);
-    region->watch = WATCH_METRICS | WATCH_SOCKETS | WATCH_CONSOLE | WATCH_FLOWS | WATCH_TRACES;
+    region->watch =
+        WATCH_METRICS | WATCH_SOCKETS | WATCH_CONSOLE | WATCH_FLOWS | WATCH_TRACES | WATCH_W3C;
     region->random_seed = 42;
     region->sample_below = 1ULL << 56;
     region->sampler = SAMPLER_PARENT;
     flow_table = mmap(NULL, (size_t)FLOW_MAX * FLOW_SIZE, PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     fd_table = calloc(FD_TABLE_SIZE, sizeof(*fd_table));
+    static char w3c[] = "tracecontext", *formats[] = {w3c};
+    x->conf.propagators = (struct conf_list){formats, 1};
     fixture_start(x);
     x->conf.traces_sdk = TRACES_SDK_IGNORE;
     drain = drain_new(region);
