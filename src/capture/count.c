@@ -76,6 +76,23 @@ static void error_shared(struct region_head *region, uint32_t key)
     drop_count(region, DROP_CARDINALITY, 1);
 }
 
+void count_remark(struct region_head *region, struct lane *lane, enum op op, int fd, fd_entry entry,
+                  uint64_t start, uint64_t end, int64_t result)
+{
+    unsigned kind = FD_KIND(entry);
+    if (kind != KIND_FILE && kind != KIND_DIRECTORY)
+        return;
+    struct record r = {.type = RECORD_OPERATION,
+                       .op = (uint8_t)op,
+                       .kind = (uint8_t)kind,
+                       .start = start,
+                       .end = end,
+                       .fd = fd,
+                       .generation = FD_GENERATION(entry),
+                       .result = result};
+    record_write(region, lane, &r, NULL, 0);
+}
+
 void count_error(struct region_head *region, struct lane *lane, unsigned op, unsigned kind,
                  int error)
 {

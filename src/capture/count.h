@@ -27,6 +27,18 @@ int totals_claim(struct region_head *region, struct lane *lane, struct totals *t
 void totals_direct(struct region_head *region, struct lane *lane, uint64_t key, uint64_t end,
                    uint64_t ticks, int64_t result, int direction);
 
+/* A file operation within a context that is to be told of by itself, if it is: RECORD_OPERATION. */
+void count_remark(struct region_head *region, struct lane *lane, enum op op, int fd, fd_entry entry,
+                  uint64_t start, uint64_t end, int64_t result);
+
+/* Whether an operation in a context was slow or failed, so that it gets a span of its own. */
+static inline int count_is_remarkable(const struct region_head *region, const struct lane *lane,
+                                      uint64_t ticks, int64_t result)
+{
+    return unlikely(lane->context_number) && region->slow_ticks &&
+           (ticks >= region->slow_ticks || result < 0);
+}
+
 /* The bucket of a duration: bounds are so far apart that two fall into one power of two at most. */
 static inline unsigned count_bucket(const struct region_head *region, uint64_t ticks)
 {
@@ -137,6 +149,8 @@ static inline void count_io(struct region_head *region, struct lane *lane, enum 
         if (unlikely(result < 0))
             count_error(region, lane, op, kind, (int)-result);
     }
+    if (count_is_remarkable(region, lane, ticks, result))
+        count_remark(region, lane, op, fd, entry, start, end, result);
     if (watch & WATCH_NO_TOTALS)
         return;
     if (likely(FD_GENERATION(entry) && result != -COUNT_EBADF))

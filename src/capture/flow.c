@@ -210,6 +210,21 @@ void flow_moved(struct region_head *region, const struct flow_bytes *m, const st
     flow_leave(f, call.way);
 }
 
+void flow_connects(struct region_head *region, const struct flow_bytes *m)
+{
+    const struct lane *lane = m->lane;
+    if (!(region->watch & WATCH_TRACES) || !lane || trace_is_none(&lane->context))
+        return;
+    struct flow *f = flow_of(region, m);
+    if (!f)
+        return;
+    f->cause = (struct flow_cause){.fd = lane->context_fd,
+                                   .generation = lane->context_generation,
+                                   .since = m->end,
+                                   .tid = lane->tid};
+    bytes_copy(f->cause.span_id, lane->context.span_id, sizeof(f->cause.span_id));
+}
+
 void flow_ended(struct region_head *region, const struct flow_bytes *m)
 {
     struct flow *f = flow_place(m->fd);
@@ -251,6 +266,15 @@ void flow_plain(struct region_head *region, const struct flow_bytes *m, const vo
         return;
     flow_bytes_in(&call, bytes, length);
     flow_leave(f, call.way);
+}
+
+unsigned flow_tls(const struct flow_bytes *m)
+{
+    const struct flow *f = flow_place(m->fd);
+    /* a duplicate has the flag, and what was seen is known of the other number */
+    if (!(m->entry & FD_TLS) || !f || !f->generation || f->generation != FD_GENERATION(m->entry))
+        return CLOSE_NO_TLS;
+    return f->plain ? CLOSE_TLS_SEEN : CLOSE_TLS_UNSEEN;
 }
 
 int flow_by_random(const uint8_t random[32], int direction, fd_entry *entry)

@@ -23,6 +23,15 @@ struct flow_first {
     uint8_t bytes[FLOW_HOLD];
 };
 
+/* The request that a thread worked on when it connected, which its connection's flow still has. */
+struct flow_cause {
+    uint8_t span_id[8];
+    int32_t fd; /* of that connection */
+    uint32_t generation;
+    uint64_t since; /* ticks */
+    int32_t tid;    /* of the thread; 0: it worked on none */
+};
+
 struct flow {
     uint32_t generation; /* of the descriptor; 0: never used */
     uint8_t state;       /* enum flow_state */
@@ -32,9 +41,10 @@ struct flow {
     uint8_t busy[2];     /* by direction: it is being fed */
     uint8_t lost[2];     /* it cannot be followed any more */
     uint32_t sequence[2];
-    uint64_t held_at[2];  /* ticks: when the first bytes came, while they are held */
-    uint8_t random[32];   /* of the ClientHello that went by */
-    struct trace_ids ids; /* of the latest request's span */
+    uint64_t held_at[2];     /* ticks: when the first bytes came, while they are held */
+    uint8_t random[32];      /* of the ClientHello that went by */
+    struct trace_ids ids;    /* of the latest request's span */
+    struct flow_cause cause; /* client, until its first request has gone out */
     uint8_t adopted;   /* client: its parent is a thread's context, that a response brings back */
     uint8_t drawn;     /* `ids` are those of the request whose head is being sent: inject.h */
     uint8_t line_left; /* bytes of their line that must go before anything else */
@@ -67,6 +77,13 @@ static inline unsigned flow_way(int direction)
 {
     return direction == 'w';
 }
+
+/*
+ * Whose child a request is that goes out on a flow (NULL: it has none yet): all zero if nobody's.
+ * Returns whether it is that of a thread's context, which the answer brings back.
+ */
+int flow_client_parent(struct region_head *region, const struct flow_bytes *m, const struct flow *f,
+                       struct trace_ids *parent);
 
 /*
  * Shows bytes to the framer of a flow that is HTTP/1 or HTTP/2, and records what it finds. Returns

@@ -150,7 +150,7 @@ uint32_t flow_inject(struct region_head *region, const struct flow_bytes *m, con
 
     if (!place || !is_found(m, bytes, place + 2, plain))
         return 0;
-    trace_current(region, m->lane, &parent);
+    flow_client_parent(region, m, flow_now(m), &parent);
     if (parent.local)
         return 0;
     trace_begin(region, m->lane, &parent, ids);
@@ -163,6 +163,8 @@ int flow_injected(struct region_head *region, const struct flow_bytes *m,
     struct flow *f = flow_of(region, m);
     if (!f)
         return 0;
+    struct trace_ids parent;
+    f->adopted = (uint8_t)flow_client_parent(region, m, f, &parent);
     f->ids = *ids;
     f->line_left = (uint8_t)left;
     f->drawn = 1;

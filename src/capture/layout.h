@@ -107,12 +107,16 @@ struct lane {
     uint32_t number;  /* its own index */
     uint32_t next_cell;
     uint32_t thread_said; /* the tid that the last RECORD_THREAD named */
+    uint32_t context_number; /* of the context, 1 to 65535; 0: none, or not told for want of room */
     uint32_t next_sequence; /* of the next chunk */
     struct trace_ids context; /* the thread's, all zero none */
-    uint32_t context_number;  /* of it, 1 to 65535; 0: none, or not told for want of room */
     uint32_t next_context;
     uint32_t context_children;
     uint64_t context_since;   /* ticks */
+    uint8_t context_lent;     /* it came with an answer that this thread gives, not with the request */
+    uint8_t event_loop;       /* this thread goes back to one: that ends its contexts */
+    uint8_t context_over;     /* that answer is whole */
+    uint8_t context_spare;
     int32_t context_fd;       /* the connection that the request came on, or is answered on */
     uint32_t context_generation;
     uint64_t random[2];       /* of the id generator; 0: to be seeded */
@@ -189,7 +193,7 @@ enum record_type {
     RECORD_OPEN,     /* fd, generation (of the new one). a = open flags, b = mode; payload = path,
                         absolute unless result of a dirfd: then flags say nothing and
                         payload = struct dir_path */
-    RECORD_CLOSE,    /* payload = struct totals of the lane that closed it */
+    RECORD_CLOSE,    /* payload = struct totals of the lane that closed it. a = enum close_tls */
     RECORD_TOTALS,   /* payload = struct totals, evicted */
     RECORD_DUP,      /* fd, generation: the old one. a = the new number, b = its generation */
     RECORD_PIPE,     /* fd, generation: the first. a, b: the second. pipe, socketpair */
@@ -233,6 +237,8 @@ enum record_type {
     RECORD_CONTEXT,  /* the thread's context from here on (ids all zero: none). payload = struct
                         trace_ids. Records that follow on this lane have its number in flags */
     RECORD_MESSAGE,  /* a part of a message of a protocol: payload = struct message_part and bytes */
+    RECORD_OPERATION, /* on a file, in a context, slow or failed; no other record tells of it. fd,
+                        generation, or payload = path as in RECORD_PATH */
     RECORD_TLS,      /* a handshake ended. payload = struct tls_handshake, server name, protocol */
     RECORD_TYPES
 };
@@ -263,6 +269,9 @@ struct tls_handshake {
     uint16_t name_length;     /* of the server name, behind this structure; 0 not known */
     uint16_t protocol_length; /* of ALPN's choice, behind the name */
 };
+
+/* Whether plaintext of a connection was seen. CLOSE_NO_TLS: it was no TLS, or that is not known. */
+enum close_tls { CLOSE_NO_TLS, CLOSE_TLS_UNSEEN, CLOSE_TLS_SEEN };
 
 enum tls_library { TLS_UNKNOWN, TLS_OPENSSL, TLS_GNUTLS, TLS_NSS, TLS_BORINGSSL };
 
@@ -301,6 +310,7 @@ enum note {
     NOTE_STDIO_UNSEEN,    /* stdio's table was not as expected */
     NOTE_SECCOMP,         /* a filter was set: no system calls of ours from here */
     NOTE_DEEPBIND_UNSEEN, /* a library's GOT could not be patched */
+    NOTE_TLS_UNSEEN, /* TLS inside the executable could not be hooked; payload = what, and why */
 };
 
 /* Why something was not recorded. Exported as `scope.dropped` with attribute `scope.drop.cause`. */
@@ -377,6 +387,8 @@ struct region_head {
     uint32_t enabled;      /* 0: switched off at run time, hooks pass through */
     uint32_t watch;        /* WATCH_* */
     uint32_t sandboxed;    /* 1: a seccomp filter is on, capture makes no system call */
+    uint64_t slow_ticks;   /* file operations in a context that take longer are recorded, and those
+                              that fail; 0: none is */
     uint32_t late;         /* 1: the process is ending, see reporter_late() */
     uint32_t data_max;     /* bytes of one write to a log that are copied at most */
     struct trace_ids process; /* the span of the process, the parent where no other is known */

@@ -144,7 +144,7 @@ static void take_log(struct summary *s, const json_t *line, const json_t *a)
     if (!stream)
         stream = "syslog";
     const json_t *body = json_object_get(line, "body");
-    double severity = line_number(line, "severity");
+    double severity = line_number(line, "severity_number");
     add(&s->logs, stream, COUNT, 1);
     add(&s->logs, stream, BYTES_IN, (double)json_string_length(body));
     add(&s->logs, stream, EXTRA, severity >= 13 && severity < 17);

@@ -13,7 +13,7 @@ enum { JUMP_SLOT = R_X86_64_JUMP_SLOT, GLOB_DAT = R_X86_64_GLOB_DAT };
 enum { JUMP_SLOT = R_AARCH64_JUMP_SLOT, GLOB_DAT = R_AARCH64_GLOB_DAT };
 #endif
 
-enum { CANDIDATES = 384, TURNS = 1000 };
+enum { CANDIDATES = 384, DEEP = 128, TURNS = 1000 };
 
 /* -------------------------------------------------- one object */
 
@@ -92,6 +92,7 @@ struct opened {
     const ElfW(Dyn) * root;
     struct got_object *objects;
     size_t count;
+    const struct got_object *current; /* whose slots are offered */
 };
 
 static uint32_t base_name_hash(const char *path)
@@ -146,6 +147,29 @@ static bool add_needed(struct opened *o, const struct got_object *by)
     return added;
 }
 
+static const ElfW(Dyn) * deep[DEEP];
+static uint32_t deep_next;
+
+bool got_is_deep(const ElfW(Dyn) * dynamic)
+{
+    for (uint32_t i = 0; i < DEEP; i++) {
+        if (__atomic_load_n(&deep[i], __ATOMIC_RELAXED) == dynamic)
+            return true;
+    }
+    return false;
+}
+
+/* False: there are too many to be told apart later. Under got_patch_opened's lock. */
+static bool note_deep(const ElfW(Dyn) * dynamic)
+{
+    if (got_is_deep(dynamic))
+        return true;
+    if (deep_next == DEEP)
+        return false;
+    __atomic_store_n(&deep[deep_next++], dynamic, __ATOMIC_RELEASE);
+    return true;
+}
+
 /*
  * Names of TLS libraries: whichever library the slot means is found by who calls (tls_object.c), so
  * that ours may stand in every slot.
@@ -165,7 +189,7 @@ static void *ours_for(void *context, const char *name, const void *value, bool b
     if (!s)
         return NULL;
     if (is_any_library(name))
-        return elf_address(self, s);
+        return note_deep(o->current->elf.dynamic) ? elf_address(self, s) : NULL;
     if (bound)
         return value == hook_libc(name) || value == hook_next(name) ? elf_address(self, s) : NULL;
     for (size_t i = 0; i < o->count; i++) {
@@ -195,6 +219,7 @@ static bool patch_tree(struct opened *o)
         }
     }
     for (size_t i = 0; i < o->count; i++) {
+        o->current = &o->objects[i];
         long changed = o->objects[i].in_tree ? got_patch_object(&o->objects[i], ours_for, o) : 0;
         if (changed > 0)
             __atomic_fetch_add(&patched_count, 1, __ATOMIC_RELAXED);
@@ -223,7 +248,7 @@ bool got_patch_opened(void *handle)
     bool all = false;
     long memory = sys(mmap, NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory > 0 || memory < -4095) {
-        struct opened o = {map->l_ld, (struct got_object *)memory, 0};
+        struct opened o = {map->l_ld, (struct got_object *)memory, 0, NULL};
         dl_iterate_phdr(collect, &o);
         all = patch_tree(&o);
         sys(munmap, memory, size);

@@ -37,6 +37,9 @@ long got_patch_object(const struct got_object *object, got_replace *replace, voi
  */
 bool got_patch_opened(void *handle);
 
+/* Whether this object was opened with RTLD_DEEPBIND: what it needs goes before what is global. */
+bool got_is_deep(const ElfW(Dyn) * dynamic);
+
 /* How many objects were patched so far, and how many could not be. Any thread. */
 void got_counts(unsigned *patched, unsigned *refused);
 

@@ -47,6 +47,9 @@ void *hook_next(const char *name);
  */
 void *hook_libc(const char *name);
 
+/* Whether the object with this dynamic section was there at start, in the loader's global order. */
+bool hook_is_initial(const void *dynamic);
+
 /* libscope.so's own path, as the loader has it (it may be relative). NULL: not known. */
 const char *hook_own_path(void);
 

@@ -16,6 +16,7 @@
 #include "capture/flow.h"
 #include "conf/conf.h"
 #include "intercept/process.h"
+#include "intercept/tls.h"
 #include "os/sys.h"
 #include "report/lifecycle.h"
 
@@ -195,6 +196,13 @@ static uint64_t ticks_of(const struct region_head *region, uint64_t nano)
     return (uint64_t)((double)nano * 4294967296.0 / (double)region->clock.mult);
 }
 
+static void set_ticks(struct region_head *region, const struct conf *c)
+{
+    uint64_t slow = ticks_of(region, c->traces_file_slow);
+    region->adopt_ticks = ticks_of(region, c->traces_adopt_age);
+    region->slow_ticks = c->traces ? slow ? slow : 1 : 0;
+}
+
 static void apply(struct region_head *region, const struct conf *c)
 {
     size_t at = 0;
@@ -212,7 +220,7 @@ static void apply(struct region_head *region, const struct conf *c)
     region->data_max = DATA_MAX;
     region->watch = watch_of(c);
     region->adopt_children = c->traces_adopt_children;
-    region->adopt_ticks = ticks_of(region, c->traces_adopt_age);
+    set_ticks(region, c);
     span_sample(region, c);
 }
 
@@ -280,7 +288,7 @@ static bool start(char **arguments, char **environment)
     struct clock_relation clock;
     clock_relate(&clock, &first);
     region_set_clock(region, &clock);
-    region->adopt_ticks = ticks_of(region, hook_conf->traces_adopt_age);
+    set_ticks(region, hook_conf);
     span_start(region, hook_conf, environment);
     region->enabled = 1;
     /* for the reporter's reclaiming: free while there is one thread, 10 ms as soon as there are two
@@ -341,6 +349,8 @@ __attribute__((constructor(101))) static void begin(int count, char **arguments,
             process_start(hook_conf, false);
         return;
     }
+    if (hook_region->watch & WATCH_FLOWS)
+        tls_entry_start(); /* before there is a thread of ours */
     if (reporter_start(hook_conf, hook_region) < 0)
         hook_region->enabled = 0;
 }

@@ -285,3 +285,8 @@ bool preload_is_initial(const ElfW(Dyn) * dynamic)
     }
     return false;
 }
+
+bool hook_is_initial(const void *dynamic)
+{
+    return preload_is_initial(dynamic);
+}

@@ -179,12 +179,6 @@ void span_start(struct region_head *region, const struct conf *conf, char **envi
 
 void hook_forked(struct region_head *region, struct lane *own, bool goes_on_)
 {
-    uint64_t random;
-    enum { NONBLOCK = 1 };
-
-    if (!region->sandboxed &&
-        sys(getrandom, &random, sizeof(random), NONBLOCK) == (long)sizeof(random))
-        region->random_seed = trace_mix(region->random_seed, random);
     if (!(region->watch & WATCH_PROCESS_SPAN) || goes_on_)
         return;
     struct trace_ids parent;

@@ -135,4 +135,11 @@ BLOCK(int, semtimedop, (int set, struct sembuf *operations, size_t n, const stru
 
 /* Where worker processes wait for work: multiprocessing in Python, for one. */
 WAIT(sem_wait, (sem_t * semaphore), (semaphore))
+/*
+ * Not pthread_cond_wait: libc has two of it, for two layouts of the condition, and a library that
+ * was linked without naming libc's versions is bound to the old one of each function of the family.
+ * Ours in the place of one of them, it would wait on one layout and signal on the other.
+ */
+BLOCK_NEW(sem_clockwait, (sem_t * semaphore, clockid_t clock, const struct timespec *time),
+          (semaphore, clock, time), before_waiting(), NOTHING)
 WAIT(sem_timedwait, (sem_t * semaphore, const struct timespec *time), (semaphore, time))

@@ -311,13 +311,14 @@ static size_t make_preload(const struct env_plan *plan, char *text)
     return at;
 }
 
-static bool is_changed(const struct env_trace *trace, size_t n)
+/* The variable of the trace that changes at index n of what was given, or -1. */
+static int changed_at(const struct env_trace *trace, size_t n)
 {
-    for (unsigned i = 0; i < TRACE_VARIABLES; i++) {
+    for (int i = 0; i < TRACE_VARIABLES; i++) {
         if (trace->change[i] && trace->at[i] == n)
-            return true;
+            return i;
     }
-    return false;
+    return -1;
 }
 
 char *const *env_make(const struct env_plan *plan, void *room)
@@ -328,9 +329,11 @@ char *const *env_make(const struct env_plan *plan, void *room)
     char *text = (char *)(out + plan->count + 2 + kept.count + TRACE_VARIABLES);
     size_t n = 0, length = plan->value ? make_preload(plan, text) : 0;
     for (size_t i = 0; i < plan->count; i++) {
-        if (is_changed(&plan->trace, i))
-            continue;
-        if (i != plan->preload || !plan->value)
+        int changed = changed_at(&plan->trace, i);
+        if (changed >= 0) {
+            if (plan->trace.value[changed])
+                out[n++] = (char *)(uintptr_t)plan->trace.value[changed];
+        } else if (i != plan->preload || !plan->value)
             out[n++] = plan->given[i];
         else if (length > PRELOAD_LENGTH)
             out[n++] = text;
@@ -342,7 +345,7 @@ char *const *env_make(const struct env_plan *plan, void *room)
             out[n++] = kept.variables[i];
     }
     for (unsigned i = 0; i < TRACE_VARIABLES; i++) {
-        if (plan->trace.value[i])
+        if (plan->trace.value[i] && plan->trace.at[i] >= plan->count)
             out[n++] = (char *)(uintptr_t)plan->trace.value[i];
     }
     out[n] = NULL;

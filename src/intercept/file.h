@@ -52,6 +52,10 @@ void after_pipe(struct lane *lane, enum op op, const int ends[2], int flags, uin
 void after_path(struct lane *lane, enum op op, int dirfd, const char *path, int dirfd2,
                 const char *path2, uint64_t extra, uint64_t start, int64_t result);
 
+/* A name was asked about: counts, and records only what is slow or fails within a context. */
+void after_look(struct lane *lane, enum op op, int dirfd, const char *path, uint64_t start,
+                int64_t result);
+
 /* chdir, chroot; fchdir with its descriptor (else -1). */
 void after_chdir(struct lane *lane, enum op op, int fd, fd_entry entry, uint64_t start,
                  int64_t result);

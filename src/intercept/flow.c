@@ -48,6 +48,15 @@ __attribute__((noinline)) void after_flow(struct lane *lane, int fd, fd_entry en
     }
 }
 
+void after_flow_connect(struct lane *lane, int fd, fd_entry entry, uint64_t start, uint64_t end)
+{
+    unsigned kind = FD_KIND(entry);
+    if (!(hook_region->watch & WATCH_FLOWS) || (kind != KIND_TCP && kind != KIND_UNIX_STREAM))
+        return;
+    struct flow_bytes m = {.lane = lane, .fd = fd, .entry = entry, .start = start, .end = end};
+    flow_connects(hook_region, &m);
+}
+
 void after_flow_end(struct lane *lane, int fd, fd_entry entry, uint64_t start, uint64_t end,
                     int direction)
 {

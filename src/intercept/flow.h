@@ -19,9 +19,19 @@ void after_flow(struct lane *lane, int fd, fd_entry entry, uint64_t start, uint6
                 int64_t bytes, const void *buffer, const struct iovec *iov, uint64_t parts,
                 int direction);
 
+/* A connect succeeded, or is under way. */
+void after_flow_connect(struct lane *lane, int fd, fd_entry entry, uint64_t start, uint64_t end);
+
 /* The connection has ended in a direction, or in both (0). */
 void after_flow_end(struct lane *lane, int fd, fd_entry entry, uint64_t start, uint64_t end,
                     int direction);
+
+/* Whether plaintext was seen in a life that ends: an enum close_tls. */
+static inline uint64_t flow_tls_of(int fd, fd_entry was)
+{
+    const struct flow_bytes m = {.fd = fd, .entry = was};
+    return was & FD_TLS ? flow_tls(&m) : CLOSE_NO_TLS;
+}
 
 /* Before a call that waits: for events, whatever they are, or for another thread. */
 static inline void before_events(void)

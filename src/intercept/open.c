@@ -116,7 +116,8 @@ __attribute__((noinline)) void after_open(struct lane *lane, enum op op, int dir
         r.generation = FD_GENERATION(entry);
     }
     count_call(region, lane, op, (enum kind)r.kind, start, end, 0, result < 0 ? (int)-result : 0);
-    if ((region->watch & WATCH_FILES) || ((set & FD_LOG) && (region->watch & WATCH_LOGS))) {
+    if ((region->watch & WATCH_FILES) || count_is_remarkable(region, lane, end - start, result) ||
+        ((set & FD_LOG) && (region->watch & WATCH_LOGS))) {
         if (names_were_read(result))
             record_name(lane, &r, dirfd, path, AT_FDCWD, NULL);
         else

@@ -137,8 +137,30 @@ void after_path(struct lane *lane, enum op op, int dirfd, const char *path, int 
     uint64_t end = ticks_now();
     struct region_head *region = hook_region;
     count_call(region, lane, op, KIND_NONE, start, end, 0, result < 0 ? (int)-result : 0);
-    if (region->watch & WATCH_FILES)
+    if (region->watch & WATCH_FILES || count_is_remarkable(region, lane, end - start, result))
         record_path(lane, op, dirfd, path, dirfd2, path2, extra, start, end, result);
+    after_any(region);
+}
+
+void after_look(struct lane *lane, enum op op, int dirfd, const char *path, uint64_t start,
+                int64_t result)
+{
+    uint64_t end = ticks_now();
+    struct region_head *region = hook_region;
+    count_call(region, lane, op, KIND_NONE, start, end, 0, result < 0 ? (int)-result : 0);
+    if (count_is_remarkable(region, lane, end - start, result)) {
+        struct record r = {.type = RECORD_OPERATION,
+                           .op = (uint8_t)op,
+                           .kind = KIND_NONE,
+                           .start = start,
+                           .end = end,
+                           .fd = -1,
+                           .result = result};
+        if (names_were_read(result))
+            record_name(lane, &r, dirfd, path, AT_FDCWD, NULL);
+        else
+            record_write(region, lane, &r, NULL, 0);
+    }
     after_any(region);
 }
 

@@ -39,7 +39,8 @@ ssize_t __readlink_chk(const char *path, char *buffer, size_t size, size_t room)
 ssize_t __readlinkat_chk(int dirfd, const char *path, char *buffer, size_t size, size_t room);
 
 /* clang-format off */
-#define COUNT(op) after_count(lane, op, start, result)
+#define COUNT(op) after_look(lane, op, AT_FDCWD, path, start, result)
+#define COUNT_AT(op) after_look(lane, op, dirfd, path, start, result)
 #define COUNT_FD(op) after_fd(lane, op, fd, entry, start, result)
 
 #define STAT(name, xname, fallback, op, type)                                                      \
@@ -60,14 +61,14 @@ FSTAT(fstat64, __fxstat64, stat64)
 
 #define FSTATAT(name, xname, type)                                                                 \
     WRAP_OR(int, name, (int dirfd, const char *path, struct type *st, int flags),                  \
-            (dirfd, path, st, flags), (void *)raw_fstatat, COUNT(OP_FSTATAT))                      \
+            (dirfd, path, st, flags), (void *)raw_fstatat, COUNT_AT(OP_FSTATAT))                      \
     WRAP(int, xname, (int version, int dirfd, const char *path, struct type *st, int flags),       \
-         (version, dirfd, path, st, flags), COUNT(OP_FSTATAT))
+         (version, dirfd, path, st, flags), COUNT_AT(OP_FSTATAT))
 FSTATAT(fstatat, __fxstatat, stat)
 FSTATAT(fstatat64, __fxstatat64, stat64)
 
 WRAP(int, statx, (int dirfd, const char *path, int flags, unsigned mask, struct statx *st),
-     (dirfd, path, flags, mask, st), COUNT(OP_STATX))
+     (dirfd, path, flags, mask, st), COUNT_AT(OP_STATX))
 
 WRAP(int, statfs, (const char *path, struct statfs *st), (path, st), COUNT(OP_STATFS))
 WRAP(int, __statfs, (const char *path, struct statfs *st), (path, st), COUNT(OP_STATFS))
@@ -83,14 +84,14 @@ WRAP(int, access, (const char *path, int mode), (path, mode), COUNT(OP_ACCESS))
 WRAP(int, euidaccess, (const char *path, int mode), (path, mode), COUNT(OP_ACCESS))
 WRAP(int, eaccess, (const char *path, int mode), (path, mode), COUNT(OP_ACCESS))
 WRAP(int, faccessat, (int dirfd, const char *path, int mode, int flags),
-     (dirfd, path, mode, flags), COUNT(OP_FACCESSAT))
+     (dirfd, path, mode, flags), COUNT_AT(OP_FACCESSAT))
 
 WRAP(ssize_t, readlink, (const char *path, char *buffer, size_t size), (path, buffer, size),
      COUNT(OP_READLINK))
 WRAP(ssize_t, __readlink_chk, (const char *path, char *buffer, size_t size, size_t room),
      (path, buffer, size, room), COUNT(OP_READLINK))
 WRAP(ssize_t, readlinkat, (int dirfd, const char *path, char *buffer, size_t size),
-     (dirfd, path, buffer, size), COUNT(OP_READLINKAT))
+     (dirfd, path, buffer, size), COUNT_AT(OP_READLINKAT))
 WRAP(ssize_t, __readlinkat_chk, (int dirfd, const char *path, char *buffer, size_t size, size_t room),
-     (dirfd, path, buffer, size, room), COUNT(OP_READLINKAT))
+     (dirfd, path, buffer, size, room), COUNT_AT(OP_READLINKAT))
 /* clang-format on */

@@ -275,6 +275,12 @@ struct tls_found tls_nss_of(const void *from, const char *name);
 /* The table of NSS itself, whoever asks; NULL: not loaded, or not observable. */
 const struct tls_nss *tls_nss_loaded(void);
 
+/*
+ * From the constructor, while the program has not begun: hooks an OpenSSL that the executable
+ * itself has inside. What cannot be hooked is told once (NOTE_TLS_UNSEEN). (tls_entry.c)
+ */
+void tls_entry_start(void);
+
 /* Objects may have gone (dlclose): what was found is to be found anew. */
 void tls_objects_changed(void);
 

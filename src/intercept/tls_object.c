@@ -6,7 +6,7 @@
  */
 #include "intercept/tls.h"
 
-#include "hook/elf.h"
+#include "hook/got.h"
 #include "intercept/common.h"
 
 enum { TABLES = 64, CALLERS = 512, WAYS = 4, INSIDE = 1 };
@@ -21,14 +21,101 @@ extern ElfW(Dyn) _DYNAMIC[] __attribute__((visibility("hidden")));
 
 /* -------------------------------------------------- objects */
 
+/* What a version of an import says: where it comes from and what it is called. NULL: not known. */
+struct import {
+    const char *file;
+    const char *version;
+};
+
+/* The address in a dynamic section's entry: glibc has relocated it, other loaders have not. */
+static const char *table_at(const struct elf_object *o, const ElfW(Dyn) * d)
+{
+    return (const char *)(d->d_un.d_ptr < o->base ? o->base + d->d_un.d_ptr : d->d_un.d_ptr);
+}
+
+static struct import import_of_version(const struct elf_object *o, unsigned index)
+{
+    const char *at = NULL;
+    size_t count = 0;
+    for (const ElfW(Dyn) *d = o->dynamic; d->d_tag != DT_NULL; d++) {
+        if (d->d_tag == DT_VERNEED)
+            at = table_at(o, d);
+        else if (d->d_tag == DT_VERNEEDNUM)
+            count = d->d_un.d_val;
+    }
+    for (size_t i = 0; at && i < count; i++) {
+        const ElfW(Verneed) *need = (const ElfW(Verneed) *)at;
+        const char *aux_at = at + need->vn_aux;
+        for (unsigned j = 0; j < need->vn_cnt; j++) {
+            const ElfW(Vernaux) *aux = (const ElfW(Vernaux) *)aux_at;
+            if ((aux->vna_other & 0x7fff) == index)
+                return (struct import){o->strings + need->vn_file, o->strings + aux->vna_name};
+            aux_at += aux->vna_next;
+        }
+        if (!need->vn_next)
+            break;
+        at += need->vn_next;
+    }
+    return (struct import){NULL, NULL};
+}
+
+/* How an object imports `name`, where its symbol has a version. */
+static struct import import_of(const struct elf_object *o, const char *name)
+{
+    for (unsigned t = 0; t < 3; t++) {
+        const struct elf_relocations *table = &o->relocations[t];
+        for (size_t i = 0; o->versions && i < table->count; i++) {
+            const ElfW(Rel) *r = (const ElfW(Rel) *)((const char *)table->table + i * table->entry);
+            size_t index = ELF64_R_SYM(r->r_info);
+            const ElfW(Sym) *s = &o->symbols[index];
+            if (index && s->st_shndx == SHN_UNDEF && elf_same(o->strings + s->st_name, name))
+                return import_of_version(o, o->versions[index] & 0x7fffu);
+        }
+    }
+    return (struct import){NULL, NULL};
+}
+
+/* Whether an import of this version binds to the definition; NULL, and no versions, bind to any. */
+static bool has_version(const struct elf_object *o, const ElfW(Sym) * s, const char *version)
+{
+    const char *at = NULL;
+    size_t count = 0;
+    for (const ElfW(Dyn) *d = o->dynamic; d->d_tag != DT_NULL; d++) {
+        if (d->d_tag == DT_VERDEF)
+            at = table_at(o, d);
+        else if (d->d_tag == DT_VERDEFNUM)
+            count = d->d_un.d_val;
+    }
+    if (!version || !o->versions || !at)
+        return true;
+    unsigned index = o->versions[s - o->symbols] & 0x7fffu;
+    for (size_t i = 0; i < count; i++) {
+        const ElfW(Verdef) *def = (const ElfW(Verdef) *)at;
+        const ElfW(Verdaux) *aux = (const ElfW(Verdaux) *)(at + def->vd_aux);
+        if ((def->vd_ndx & 0x7fffu) == index)
+            return elf_same(o->strings + aux->vda_name, version);
+        if (!def->vd_next)
+            break;
+        at += def->vd_next;
+    }
+    return index <= 1; /* of an object with versions a symbol that has none */
+}
+
+/*
+ * What the loader would take without us: the first of the objects that were there at start whose
+ * version fits (another's wrapper, perhaps), then what the caller has around it.
+ */
+enum weight { NONE, ANY, NEEDED, FILE_NAMED, ITSELF, INITIAL };
+
 struct search {
     const char *name; /* the function */
     uint32_t hash;
-    const char *file;        /* the soname that the caller's import names; NULL: not known */
+    struct import import;    /* how the caller imports it */
     const ElfW(Dyn) * needs; /* the caller's dynamic section, for what it needs */
     const char *strings;
     struct elf_object best;
-    int weight; /* of the best: 4 the caller itself, 3 file, 2 needed, 1 any, 0 none */
+    bool as_loader;     /* what the loader would take, not what lies beside the caller */
+    enum weight weight; /* of the best: enum weight */
 };
 
 struct lookup_caller {
@@ -72,71 +159,34 @@ static int look_for_library(struct dl_phdr_info *info, size_t size, void *contex
     (void)size;
     struct search *s = context;
     struct elf_object o;
-    if (!object_of(info, &o) || o.dynamic == _DYNAMIC || !elf_find(&o, s->name, s->hash))
+    if (!object_of(info, &o) || o.dynamic == _DYNAMIC)
         return 0;
-    int weight = 1;
-    if (o.dynamic == s->needs)
-        weight = 4; /* its own calls of what it has mean that */
-    else if (s->file && o.soname && elf_same(o.soname, s->file))
-        weight = 3;
+    const ElfW(Sym) *symbol = elf_find(&o, s->name, s->hash);
+    if (!symbol)
+        return 0;
+    enum weight weight = ANY;
+    if (s->as_loader && hook_is_initial(o.dynamic) && has_version(&o, symbol, s->import.version))
+        weight = INITIAL;
+    else if (o.dynamic == s->needs)
+        weight = ITSELF;
+    else if (s->import.file && o.soname && elf_same(o.soname, s->import.file))
+        weight = FILE_NAMED;
     else if (needs(s, o.soname))
-        weight = 2;
+        weight = NEEDED;
     if (weight > s->weight) {
         s->weight = weight;
         s->best = o;
     }
-    return weight == 4;
+    return weight == INITIAL;
 }
 
-/* The file that version `index` of an import comes from. */
-static const char *file_of_version(const struct elf_object *o, unsigned index)
+/* The object whose `name` is meant by `by` (NULL: by nobody in particular), and how surely. */
+static enum weight library_of(const struct elf_object *by, const char *name, bool as_loader,
+                              struct elf_object *library)
 {
-    const char *at = NULL;
-    size_t count = 0;
-    for (const ElfW(Dyn) *d = o->dynamic; d->d_tag != DT_NULL; d++) {
-        if (d->d_tag == DT_VERNEED)
-            at = (const char *)(d->d_un.d_ptr < o->base ? o->base + d->d_un.d_ptr : d->d_un.d_ptr);
-        else if (d->d_tag == DT_VERNEEDNUM)
-            count = d->d_un.d_val;
-    }
-    for (size_t i = 0; at && i < count; i++) {
-        const ElfW(Verneed) *need = (const ElfW(Verneed) *)at;
-        const char *aux_at = at + need->vn_aux;
-        for (unsigned j = 0; j < need->vn_cnt; j++) {
-            const ElfW(Vernaux) *aux = (const ElfW(Vernaux) *)aux_at;
-            if ((aux->vna_other & 0x7fff) == index)
-                return o->strings + need->vn_file;
-            aux_at += aux->vna_next;
-        }
-        if (!need->vn_next)
-            break;
-        at += need->vn_next;
-    }
-    return NULL;
-}
-
-/* The file that an object imports `name` from, where its symbol has a version. */
-static const char *file_of_import(const struct elf_object *o, const char *name)
-{
-    for (unsigned t = 0; t < 3; t++) {
-        const struct elf_relocations *table = &o->relocations[t];
-        for (size_t i = 0; o->versions && i < table->count; i++) {
-            const ElfW(Rel) *r = (const ElfW(Rel) *)((const char *)table->table + i * table->entry);
-            size_t index = ELF64_R_SYM(r->r_info);
-            const ElfW(Sym) *s = &o->symbols[index];
-            if (index && s->st_shndx == SHN_UNDEF && elf_same(o->strings + s->st_name, name))
-                return file_of_version(o, o->versions[index] & 0x7fffu);
-        }
-    }
-    return NULL;
-}
-
-/* The object whose `name` is meant by `by` (NULL: by nobody in particular). Its weight, 0: none. */
-static int library_of(const struct elf_object *by, const char *name, struct elf_object *library)
-{
-    struct search s = {.name = name, .hash = elf_gnu_hash(name)};
+    struct search s = {.name = name, .hash = elf_gnu_hash(name), .as_loader = as_loader};
     if (by) {
-        s.file = file_of_import(by, name);
+        s.import = import_of(by, name);
         s.needs = by->dynamic;
         s.strings = by->strings;
     }
@@ -153,7 +203,7 @@ static void *in_object(void *context, const char *name)
     if (s)
         return elf_address(o, s);
     /* of a family of libraries the other one: ERR_peek_error is libcrypto's */
-    if (library_of(o, name, &other) < 2)
+    if (library_of(o, name, false, &other) < NEEDED)
         return NULL;
     s = elf_find(&other, name, elf_gnu_hash(name));
     return s ? elf_address(&other, s) : NULL;
@@ -279,7 +329,8 @@ find_out(struct family *f, struct caller *place, const void *from, const char *n
     int error = errno;
 
     dl_iterate_phdr(look_for_caller, &caller);
-    if (!library_of(caller.found ? &caller.object : NULL, name, &library))
+    if (!library_of(caller.found ? &caller.object : NULL, name,
+                    !caller.found || !got_is_deep(caller.object.dynamic), &library))
         return found;
     found.api = table_of(f, &library, when);
     found.inside = caller.found &&
@@ -342,7 +393,7 @@ const struct tls_nss *tls_nss_loaded(void)
         return api;
     uint32_t when = __atomic_load_n(&closes, __ATOMIC_ACQUIRE);
     int error = errno;
-    if (library_of(NULL, "SSL_ForceHandshake", &library))
+    if (library_of(NULL, "SSL_ForceHandshake", false, &library))
         api = table_of(&nss, &library, when);
     if (api && api->observable)
         __atomic_store_n(&nss_itself, api, __ATOMIC_RELEASE);

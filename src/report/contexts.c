@@ -28,16 +28,23 @@ void context_record(struct fold *f, const struct record *r, const uint8_t *paylo
     struct thread_context *c = place_of(t, tid);
     c->tid = tid;
     c->number = (uint32_t)r->a;
+    c->files = 0;
     memcpy(&c->ids, payload, sizeof(c->ids));
 }
 
-const struct trace_ids *context_of(struct fold *f, const struct record *r, int32_t tid)
+struct thread_context *context_place(struct fold *f, const struct record *r, int32_t tid)
 {
     uint32_t number = r->flags >> RECORD_CONTEXT_SHIFT;
     if (!number || !f->traces)
         return NULL;
-    const struct thread_context *c = place_of(f->traces, tid);
-    return c->tid == tid && c->number == number ? &c->ids : NULL;
+    struct thread_context *c = place_of(f->traces, tid);
+    return c->tid == tid && c->number == number ? c : NULL;
+}
+
+const struct trace_ids *context_of(struct fold *f, const struct record *r, int32_t tid)
+{
+    const struct thread_context *c = context_place(f, r, tid);
+    return c ? &c->ids : NULL;
 }
 
 /* ------------------------------------------------------------------ what came with a trace */

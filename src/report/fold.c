@@ -235,6 +235,9 @@ void fold_record(struct fold *f, const struct record *r, const uint8_t *payload,
     case RECORD_MESSAGE:
         message_record(f, r, payload, tid);
         break;
+    case RECORD_OPERATION:
+        operation_record(f, r, payload, tid);
+        break;
     case RECORD_TLS:
         tls_record(f, r, payload, tid);
         break;

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "os/sys.h"
-#include "report/fold_state.h"
+#include "report/fold_trace.h"
 
 /* The current directory; the kernel's word when no record has named one. */
 static const char *current(struct fold *f)
@@ -209,9 +209,14 @@ static struct names names_of(struct fold *f, const struct record *r, const uint8
 void path_record(struct fold *f, const struct record *r, const uint8_t *payload, int32_t tid)
 {
     const char *name = event_of(r);
-    if (!name || !f->conf->events_file.enabled)
+    bool traced = r->flags >> RECORD_CONTEXT_SHIFT;
+    if (!name || (!f->conf->events_file.enabled && !traced))
         return;
     struct names n = names_of(f, r, payload);
+    if (traced)
+        file_span(f, r, n.first, tid);
+    if (!f->conf->events_file.enabled)
+        return;
     bool wanted = filter_pass(f->filter_file, n.first) ||
                   (n.second.length && filter_pass(f->filter_file, n.second));
     if (!wanted)

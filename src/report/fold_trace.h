@@ -13,6 +13,7 @@
 enum {
     CONTEXTS = 1024,          /* threads whose context is remembered */
     KNOWN_TRACES = 1024,      /* traces of which more is known than their ids */
+    PASSING = 256,            /* requests under way whose context may be passed on */
     LOOKUPS = 64,             /* name lookups that a connection may have waited for */
     EXCHANGES_MAX = 16384,    /* requests under way in the process */
     EXCHANGES_OF_TALK = 4096, /* of one connection */
@@ -24,6 +25,7 @@ enum {
 struct thread_context {
     int32_t tid; /* 0: free */
     uint32_t number;
+    uint32_t files; /* spans of file operations below it */
     struct trace_ids ids;
 };
 
@@ -38,6 +40,7 @@ struct known_trace {
 struct traces;
 
 void context_record(struct fold *f, const struct record *r, const uint8_t *payload, int32_t tid);
+struct thread_context *context_place(struct fold *f, const struct record *r, int32_t tid);
 /* The context in which a thread made this record, as capture has it; NULL: none that is known. */
 const struct trace_ids *context_of(struct fold *f, const struct record *r, int32_t tid);
 
@@ -51,6 +54,20 @@ void trace_learn(struct fold *f, const struct trace_ids *local, const struct tra
 struct trace_ids trace_told(struct fold *f, const struct trace_ids *local, struct text *state);
 
 void traces_free(struct fold *f);
+
+/* ------------------------------------------------------------------ passed_on.c */
+
+/* A request that came in with a context and is not answered yet. */
+struct passing {
+    bool used;
+    struct trace_ids local, said;
+};
+
+void passing_begins(struct fold *f, const struct trace_ids *local, const struct trace_ids *said);
+void passing_ends(struct fold *f, const struct trace_ids *local);
+/* A request goes out that names `said` as its parent: it becomes the child of the one that came
+   with the same, if there is one alone. */
+void passed_on(struct fold *f, struct trace_ids *ids, const struct trace_ids *said);
 
 /* ------------------------------------------------------------------ spans.c */
 
@@ -94,6 +111,7 @@ struct exchange {
     uint32_t number;
     struct trace_ids ids;
     bool server, tls, grpc, request_ended;
+    bool passing; /* passed_on.c remembers it */
     int32_t tid;
     uint64_t start;     /* ticks: the request's first byte */
     uint64_t answer_at; /* ticks: the whole head of the final answer */
@@ -141,6 +159,18 @@ void exchange_told(struct fold *f, const struct description *d, const struct tal
 /* One has begun, or is over: counts those under way. */
 void exchange_counted(struct fold *f, const struct exchange *x, int change);
 
+/* ------------------------------------------------------------------ sdk.c */
+
+/* Another tracer is in the process: requests are its to tell of. */
+bool sdk_tells(struct fold *f);
+
+/* ------------------------------------------------------------------ file_span.c */
+
+/* A file operation that was slow or failed within a context becomes a span below it. path: absolute
+   if known, or empty. */
+void file_span(struct fold *f, const struct record *r, struct text path, int32_t tid);
+void operation_record(struct fold *f, const struct record *r, const uint8_t *payload, int32_t tid);
+
 /* ------------------------------------------------------------------ setup.c */
 
 /* A name was looked up; remembered for the connection that was made with an answer. */
@@ -166,6 +196,8 @@ struct noted_lookup {
 struct traces {
     struct thread_context context[CONTEXTS];
     struct known_trace known[KNOWN_TRACES];
+    struct passing passing[PASSING];
+    uint32_t passing_next;
     struct noted_lookup lookup[LOOKUPS];
     uint32_t lookup_next;
     uint32_t exchanges;
@@ -173,6 +205,7 @@ struct traces {
     struct span_block *ready, **ready_end, *out;
     size_t ready_bytes;
     struct arena *arena;
+    bool sdk_asked, sdk_found; /* sdk.c */
 };
 struct traces *traces_of(struct fold *f); /* NULL: no memory */
 

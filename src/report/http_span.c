@@ -25,9 +25,10 @@ struct told {
     uint64_t end; /* ticks */
 };
 
-static const char *version_of(const struct http_message *m)
+/* A request that asked for h2c came by HTTP/1.1, and what it got by HTTP/2. */
+static const char *version_of(const struct http_message *m, const struct http_message *response)
 {
-    if (m->major == 2)
+    if (m->major == 2 || (response && response->major == 2))
         return "2";
     return m->major == 1 && m->minor == 0 ? "1.0" : "1.1";
 }
@@ -70,7 +71,7 @@ static bool work_out(struct told *t)
         t->target.port = c ? c->peer.port : 0;
     }
     t->method = http_method_name(x->request->method);
-    t->version = version_of(x->request);
+    t->version = version_of(x->request, x->response);
     const struct conf_list *routes = &t->f->conf->traces_routes;
     if (x->server && routes->count)
         t->route = http_route((const char *const *)routes->items, routes->count, t->target.path);
@@ -242,7 +243,8 @@ static void measure(const struct told *t, enum instrument_id id, const struct at
     struct trace_ids ids = trace_told(t->f, &t->x->ids, &state);
     struct series *series = fold_series(t->f, id, a, n);
     enum exemplar_filter filter = t->f->conf->exemplars;
-    bool sampled = ids.flags & TRACE_SAMPLED && t->f->region->watch & WATCH_TRACES;
+    bool sampled =
+        ids.flags & TRACE_SAMPLED && t->f->region->watch & WATCH_TRACES && !sdk_tells(t->f);
     if (filter == EXEMPLARS_ALWAYS_ON || (filter == EXEMPLARS_TRACE_BASED && sampled))
         series_record_traced(series, value, fold_unix(t->f, t->end), &ids);
     else
@@ -276,7 +278,7 @@ void exchange_told(struct fold *f, const struct description *d, const struct tal
         return;
     if (f->conf->metrics && f->conf->metrics_http)
         tell_metrics(&t);
-    if (f->region->watch & WATCH_TRACES)
+    if (f->region->watch & WATCH_TRACES && !sdk_tells(f))
         tell_span(&t);
 }
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "os/hash.h"
 #include "report/fold_series.h"
 
 enum { TABLE_FIRST = 64 };
@@ -64,31 +65,23 @@ void series_clear(struct series_set *set)
     set->table = NULL;
 }
 
-static uint64_t mix(uint64_t h, const void *data, size_t length)
-{
-    const uint8_t *p = data;
-    for (size_t i = 0; i < length; i++)
-        h = (h ^ p[i]) * 0x100000001b3ULL;
-    return h;
-}
-
 static uint64_t hash_of(uint32_t instrument, const struct attribute *a, uint32_t count)
 {
-    uint64_t h = mix(0xcbf29ce484222325ULL, &instrument, sizeof(instrument));
+    uint64_t h = hash_word(HASH_FIRST, instrument);
     for (uint32_t i = 0; i < count; i++) {
-        h = mix(h, a[i].key.data, a[i].key.length);
+        h = hash_bytes(h, a[i].key.data, a[i].key.length);
         if (a[i].type == VALUE_TEXT)
-            h = mix(h, a[i].text.data, a[i].text.length);
+            h = hash_bytes(h, a[i].text.data, a[i].text.length);
         else
-            h = mix(h, &a[i].integer, sizeof(a[i].integer));
-        h = mix(h, "", 1);
+            h = hash_word(h, (uint64_t)a[i].integer);
     }
     return h ? h : 1;
 }
 
 static bool text_same(struct text a, struct text b)
 {
-    return a.length == b.length && (!a.length || !memcmp(a.data, b.data, a.length));
+    return a.length == b.length &&
+           (a.data == b.data || !a.length || !memcmp(a.data, b.data, a.length));
 }
 
 static bool same(const struct series *s, const struct attribute *a, uint32_t count)

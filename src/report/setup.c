@@ -10,8 +10,9 @@
 
 #include "report/fold_trace.h"
 
-/* A lookup that ended longer than this before its connect was not waited for by it. */
-enum { LOOKUP_AGE_S = 10 };
+/* Seconds: a lookup that ended longer than this before a connect was not waited for by it; less
+   where another thread made it. */
+static const double lookup_age = 1, lookup_age_elsewhere = 0.1;
 
 void lookup_note(struct fold *f, int32_t tid, struct text name, uint64_t start, uint64_t end,
                  const struct name_answer *answers, size_t count)
@@ -34,20 +35,21 @@ static bool is_answer(const struct name_answer *a, const struct endpoint *peer)
 }
 
 /*
- * The latest lookup that gave the peer's address before the connect: of this thread, or, where names
- * are looked up on a thread of their own, of another.
+ * The latest lookup that gave the peer's address before the connect: of this thread, or, where
+ * names are looked up on a thread of their own, of another.
  */
 static struct noted_lookup *lookup_of(struct fold *f, const struct connection *c, int32_t tid)
 {
     struct noted_lookup *best = NULL;
     for (unsigned i = 0; i < LOOKUPS; i++) {
         struct noted_lookup *l = &f->traces->lookup[i];
-        if (!l->count || l->told || l->end > c->began || (best && best->tid == tid && l->tid != tid) ||
-            fold_seconds(f, c->began - l->end) > LOOKUP_AGE_S)
+        bool own = l->tid == tid;
+        if (!l->count || l->told || l->end > c->began || (best && best->tid == tid && !own) ||
+            fold_seconds(f, c->began - l->end) > (own ? lookup_age : lookup_age_elsewhere))
             continue;
-        for (size_t k = 0; k < l->count; k++)
-            if (is_answer(&l->answers[k], &c->peer) &&
-                (!best || l->end > best->end || (l->tid == tid && best->tid != tid)))
+        bool later = !best || l->end > best->end || (own && best->tid != tid);
+        for (size_t k = 0; later && k < l->count; k++)
+            if (is_answer(&l->answers[k], &c->peer))
                 best = l;
     }
     return best;
@@ -146,7 +148,7 @@ uint64_t setup_told(struct fold *f, const struct description *d, struct talk *t,
 {
     const struct connection *c = d->connection;
     uint64_t first = start;
-    if (t->setup_told || !(ids->flags & TRACE_SAMPLED))
+    if (t->setup_told || !(ids->flags & TRACE_SAMPLED) || sdk_tells(f))
         return start;
     t->setup_told = true;
     if (c && c->role == ROLE_CLIENT && c->began && c->connected && c->began < first) {

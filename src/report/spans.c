@@ -34,6 +34,8 @@ void span_identify(struct fold *f, const struct trace_ids *ids, struct span *spa
 
 void log_identify(struct fold *f, const struct trace_ids *ids, struct log_record *log)
 {
+    if (sdk_tells(f))
+        return; /* the request has another span, that we do not know */
     struct text state;
     struct trace_ids told = trace_told(f, ids, &state);
     memcpy(log->trace_id, told.trace_id, 16);

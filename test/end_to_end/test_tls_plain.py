@@ -4,7 +4,7 @@ import subprocess
 import textwrap
 
 import pytest
-from observe import PROGRAMS, Recording, Server, bare, clean_environment, free_port, need, observe, scope_environment
+from observe import LIBRARY, PROGRAMS, Recording, Server, bare, clean_environment, free_port, need, observe, scope_environment
 from test_servers import open_directory
 
 PYTHON = "/usr/bin/python3"
@@ -95,11 +95,18 @@ def client_urls(recording):
     return [span["attributes"]["url.full"] for span in http_spans(recording, "client")]
 
 
+RUBY = """require "net/http"; require "uri"; url = URI(ARGV[1])
+2.times { h = Net::HTTP.new(url.host, url.port); h.use_ssl = true; h.ca_file = ARGV[0]; puts h.get(url.path).body }"""
+
+PHP = """for ($i = 0; $i < 2; $i++) echo file_get_contents($argv[2], false, stream_context_create(["ssl" => ["cafile" => $argv[1]]]));"""
+
 CLIENTS = {
     "python": lambda certificate, url: [PYTHON, "-c", BLOCKING, certificate, url],
     "python-deepbind": lambda certificate, url: [PYTHON, "-c", DEEPBIND, certificate, url],
     "python-asyncio": lambda certificate, url: [PYTHON, "-c", ASYNCIO, certificate, url],
     "curl": lambda certificate, url: [need("curl"), "-s", "--cacert", certificate, url, url],
+    "ruby": lambda certificate, url: [need("ruby"), "-e", RUBY, certificate, url],
+    "php": lambda certificate, url: [need("php"), "-r", PHP, "--", certificate, url],
     "wget": lambda certificate, url: [need("wget"), "-q", "-O", "-", f"--ca-certificate={certificate}", url, url],
 }
 
@@ -246,6 +253,25 @@ def test_several_libraries_with_one_name(version, mode, tmp_path):
     assert without.stdout.decode().split("\n")[:3] == ["one 1 1", "two 2 2", "one 1 1"]
     got = observe(command, tmp_path)
     assert (got.status, got.stdout, got.stderr) == (without.status, without.stdout, without.stderr)
+
+
+@pytest.mark.parametrize("mode", ["os.RTLD_NOW", "os.RTLD_NOW | os.RTLD_DEEPBIND"])
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("version", [True, False])
+def test_anothers_wrapper_is_called_where_it_was(first, mode, version, tmp_path):
+    """Preloaded beside us, it stands before what a plugin was linked to, but not with RTLD_DEEPBIND."""
+    library(tmp_path, "one", 1, version)
+    (tmp_path / "other.c").write_text("int SSL_read(void *s, void *b, int n) { return 77; }\n")
+    other = tmp_path / "libother.so"
+    subprocess.run(["gcc", "-shared", "-fPIC", "-o", other, tmp_path / "other.c"], check=True)
+    use = [PYTHON, "-c", f"import ctypes, os\nprint(ctypes.CDLL('{tmp_path}/plugin_one.so', mode={mode}).call_it())"]
+    answers = []
+    for preload in (str(other), f"{other}:{LIBRARY}" if first else f"{LIBRARY}:{other}"):
+        env = {**scope_environment(tmp_path / "out.ndjson"), "LD_PRELOAD": preload}
+        done = subprocess.run(use, env=env, capture_output=True, check=True, timeout=60)
+        answers.append(done.stdout)
+    assert answers[0] == (b"1\n" if "DEEPBIND" in mode else b"77\n")
+    assert answers[1] == answers[0]
 
 
 def test_names_without_a_library_fail_and_do_no_harm(tmp_path):
