@@ -36,7 +36,7 @@ static bool is_readable(const void *memory, size_t bytes)
     if (last < at)
         return false;
     for (uintptr_t page = at & ~(uintptr_t)(PAGE - 1); page <= last; page += PAGE) {
-        if (sys(rt_sigprocmask, -1, page, NULL, 8) == -EFAULT)
+        if (sys(rt_sigprocmask, -1, page + 8, NULL, 8) == -EFAULT) /* 0 would be none to read */
             return false;
     }
     return true;
