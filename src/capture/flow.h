@@ -42,6 +42,16 @@ struct flow_bytes {
 void flow_moved(struct region_head *region, const struct flow_bytes *m, const struct piece *pieces,
                 unsigned count, uint64_t length);
 
+/*
+ * `length` > 0 bytes are about to be sent on a connection that this process made. Another thread
+ * may read the answer before the call that sends is back: what it answers must be known by then.
+ * Returns whether they were taken; then flow_moved is not told of them, and flow_unsent of those
+ * that did not go, which the program sends again or never. m->end is to be m->start.
+ */
+int flow_sending(struct region_head *region, const struct flow_bytes *m, const struct piece *pieces,
+                 unsigned count, uint64_t length);
+void flow_unsent(const struct flow_bytes *m, uint64_t length);
+
 /* The stream has ended in a direction ('r': the peer's end; 'w': shutdown), or in both (0: close).
  */
 void flow_ended(struct region_head *region, const struct flow_bytes *m);

@@ -32,6 +32,7 @@ struct flow {
     uint8_t busy[2]; /* by direction: it is being fed */
     uint8_t lost[2]; /* it cannot be followed any more */
     uint32_t sequence[2];
+    uint64_t ahead;       /* bytes shown before they were sent that the program will send again */
     uint64_t held_at[2];  /* ticks: when the first bytes came, while they are held */
     uint8_t random[32];   /* of the ClientHello that went by */
     struct trace_ids ids; /* of the latest request's span */

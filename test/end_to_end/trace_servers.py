@@ -184,7 +184,9 @@ class Answer(http.server.BaseHTTPRequestHandler):
         path = self.path.split("?")[0]
         status, body = ANSWERS.get(path, (404, b"no such"))
         if path == "/slow": time.sleep(0.2)
-        self.send_response(status); self.send_header("Content-Length", str(len(body))); self.end_headers()
+        self.send_response(status); self.send_header("Content-Length", str(len(body)))
+        if self.request_version == "HTTP/1.0" and not self.close_connection: self.send_header("Connection", "keep-alive")
+        self.end_headers()
         size = 0 if self.command == "HEAD" else len(body)
         if size: self.wfile.write(body)
         log.write(f"{self.command} {self.path} {status} {size} {time.monotonic() - start:.6f}\\n".encode())
