@@ -277,6 +277,7 @@ void flow_plain(struct region_head *region, const struct flow_bytes *m, const vo
         f->state = FLOW_NEW;
         f->requests = 0;
         f->lost[0] = f->lost[1] = 0;
+        f->told_lost[0] = f->told_lost[1] = 0;
         f->ahead = 0;
         f->first[0].length = f->first[1].length = 0;
         words_clear(&f->http1, sizeof(f->http1));

@@ -211,12 +211,14 @@ static void upgraded(struct flow *f)
     f->state = FLOW_NEW;
     f->first[0].length = f->first[1].length = 0;
     f->requests = 0;
+    f->told_lost[0] = f->told_lost[1] = 0;
     f->ids = no_ids;
 }
 
 static void found(struct flow_call *call, enum frame_side side, const struct frame_step *step,
                   const uint8_t *bytes)
 {
+    struct flow *f = call->flow;
     struct trace_ids ids = no_ids;
     if (is_request_head(side, step)) {
         if (call->m->direction == 'r')
@@ -224,8 +226,12 @@ static void found(struct flow_call *call, enum frame_side side, const struct fra
         else
             client_span(call, &ids);
     }
-    if (step->what == FRAME_LOST)
+    if (step->what == FRAME_LOST) {
+        if (f->told_lost[call->way])
+            return;
+        f->told_lost[call->way] = 1;
         drop_count(call->region, DROP_FLOW, 1);
+    }
     if (step->what != FRAME_BODY || step->flags & (FRAME_END | FRAME_HEAD_END) || step->body)
         tell(call, side, step, &ids, bytes);
 }

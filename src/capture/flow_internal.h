@@ -37,7 +37,8 @@ struct flow {
     uint8_t random[32];   /* of the ClientHello that went by */
     struct trace_ids ids; /* of the latest request's span */
     uint8_t adopted; /* client: its parent is a thread's context, that a response brings back */
-    uint8_t spare[7];
+    uint8_t told_lost[2]; /* by direction: that its framer is lost was counted */
+    uint8_t spare[5];
     struct flow_first first[2];
     union {
         struct http1_frame http1;

@@ -105,7 +105,7 @@ server.port = {port}
 server.bind = "127.0.0.1"
 server.errorlog = "{place}/error.log"
 accesslog.filename = "{place}/access.log"
-accesslog.format = "%m %U%q %s %b %D"
+accesslog.format = "%m %U?%q %s %b %D"
 """)
     with Watched(["lighttpd", "-D", "-f", conf], place, port, stop=signal.SIGINT) as server:
         yield Site(port, place / "access.log", [server], unit=1e-6)
