@@ -144,6 +144,7 @@ struct conf {
     bool traces_inject;              /* traces.inject: traceparent into outgoing HTTP/1.1 */
     struct conf_list traces_routes;  /* traces.routes: path templates */
     struct conf_list traces_headers; /* traces.headers: names; `!` behind one: not redacted */
+    struct conf_list traces_methods; /* traces.methods: of HTTP; case counts */
     enum traces_processes traces_processes; /* traces.processes; auto: under scope run */
     uint64_t traces_adopt_age;              /* traces.adopt_age, nanoseconds (5 min) */
     uint32_t traces_adopt_children;         /* traces.adopt_children (1000) */

@@ -269,6 +269,22 @@ static void take_propagators(struct document *d, const struct node *propagator)
              names);
 }
 
+/* Of servers and clients the same holds here; the server's is asked first. */
+static void take_methods(struct document *d, const struct node *root)
+{
+    static const char sides[][8] = {"server", "client"};
+    const struct node *http =
+        mapping(d, mapping(d, mapping(d, root, "instrumentation/development"), "general"), "http");
+    for (size_t i = 0; i < 2; i++) {
+        const struct node *side = mapping(d, http, sides[i]);
+        const struct node *list = of_kind(d, side, "known_methods", NODE_SEQUENCE);
+        if (!list)
+            continue;
+        conf_set(d->l, option_find(0, "traces.methods"), list, &d->source);
+        return;
+    }
+}
+
 /* trace, debug, debug2 ... fatal4. */
 static void take_log_level(struct document *d, const struct node *root)
 {
@@ -305,6 +321,7 @@ static void take_all(struct document *d, const struct node *root)
     take_readers(d, metrics);
     take_processors(d, logs, OTLP_LOGS);
     take_processors(d, traces, OTLP_TRACES);
+    take_methods(d, root);
 }
 
 void declarative_load(struct loader *l, const char *path)

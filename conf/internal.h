@@ -46,6 +46,7 @@ enum otel_rule {
     RULE_NAMES,        /* a choice by OpenTelemetry's names, which stand in otel_choices (otel.c) */
     RULE_RATIO,        /* of the sampler: nothing without it, and 1 if it is none */
     RULE_PROPAGATORS,  /* a list of known names, each once */
+    RULE_LIST,         /* items with commas between */
 };
 
 enum default_list {
@@ -53,7 +54,8 @@ enum default_list {
     LIST_LEFT_ALONE,
     LIST_LOG_FILES,
     LIST_STATSD_TAGS,
-    LIST_PROPAGATORS
+    LIST_PROPAGATORS,
+    LIST_METHODS
 };
 
 #define SECOND 1000000000ull

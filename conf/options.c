@@ -42,6 +42,10 @@ static const char statsd_tags[] = "service.name\0service.version\0deployment.env
 
 static const char propagators[] = "tracecontext\0baggage\0";
 
+/* What the conventions for HTTP call well-known. */
+static const char methods[] =
+    "CONNECT\0DELETE\0GET\0HEAD\0OPTIONS\0PATCH\0POST\0PUT\0QUERY\0TRACE\0";
+
 size_t pairs_list(const struct option *o)
 {
     static const uint16_t offsets[PAIRS_LISTS] = {
@@ -70,6 +74,8 @@ const char *option_items(const struct option *o)
         return statsd_tags;
     case LIST_PROPAGATORS:
         return propagators;
+    case LIST_METHODS:
+        return methods;
     default:
         return "";
     }

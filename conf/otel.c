@@ -262,6 +262,27 @@ static void otel_propagators(struct loader *l, const struct option *o, const cha
         conf_set(l, o, n.list, s);
 }
 
+static void one_item(struct loader *l, void *context, const char *item)
+{
+    struct named *n = context;
+    struct node *child = node_new(l, NODE_SCALAR);
+    if (child) {
+        child->text = item;
+        node_add(n->list, child);
+    }
+}
+
+static void otel_list(struct loader *l, const struct option *o, const char *text,
+                      const struct source *s)
+{
+    struct named n = {.source = s, .list = node_new(l, NODE_SEQUENCE)};
+    if (!n.list)
+        return;
+    otel_items(l, text, &n, one_item);
+    if (n.list->first)
+        conf_set(l, o, n.list, s);
+}
+
 void otel_take(struct loader *l, const struct option *o, const char *text, const struct source *s)
 {
     switch (o->rule) {
@@ -285,6 +306,9 @@ void otel_take(struct loader *l, const struct option *o, const char *text, const
         break;
     case RULE_PROPAGATORS:
         otel_propagators(l, o, text, s);
+        break;
+    case RULE_LIST:
+        otel_list(l, o, text, s);
         break;
     case RULE_NONE: /* a value that only the file has */
     case RULE_TEXT:

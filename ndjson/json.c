@@ -136,8 +136,11 @@ bool json_is_utf8(struct text text)
     return true;
 }
 
-/* Bytes at p that JSON takes as they are: no control character, quote or backslash. */
-static size_t plain_run(const unsigned char *p, size_t length)
+/*
+ * Bytes at p that JSON takes as they are: no control character, quote or backslash; none that has
+ * its bit in `besides` set, which is the same for each of eight.
+ */
+static size_t plain_run(const unsigned char *p, size_t length, uint64_t besides)
 {
     const uint64_t ones = 0x0101010101010101u, high = 0x8080808080808080u;
     size_t n = 0;
@@ -149,10 +152,10 @@ static size_t plain_run(const unsigned char *p, size_t length)
         /* A byte below the subtracted one borrows into its top bit, if that was clear. */
         uint64_t hit =
             ((v - ones * 0x20) & ~v) | ((quote - ones) & ~quote) | ((slash - ones) & ~slash);
-        if (hit & high)
+        if ((hit & high) | (v & besides))
             break;
     }
-    while (n < length && p[n] >= 0x20 && p[n] != '"' && p[n] != '\\')
+    while (n < length && p[n] >= 0x20 && p[n] != '"' && p[n] != '\\' && !(p[n] & (besides & 0xff)))
         n++;
     return n;
 }
@@ -172,6 +175,23 @@ static void escape(struct json *j, unsigned char c)
     json_raw(j, out, 6);
 }
 
+bool json_text_plain(struct json *j, struct text text)
+{
+    const unsigned char *p = (const unsigned char *)text.data;
+
+    if (plain_run(p, text.length, 0x8080808080808080u) != text.length)
+        return false;
+    char *out = reserve(j, text.length + 2);
+    if (!out)
+        return true;
+    *out++ = '"';
+    if (text.length)
+        memcpy(out, p, text.length);
+    out[text.length] = '"';
+    j->length += text.length + 2;
+    return true;
+}
+
 void json_text(struct json *j, struct text text)
 {
     const unsigned char *p = (const unsigned char *)text.data;
@@ -179,7 +199,7 @@ void json_text(struct json *j, struct text text)
 
     JSON_RAW(j, "\"");
     while (p < end) {
-        size_t run = plain_run(p, (size_t)(end - p));
+        size_t run = plain_run(p, (size_t)(end - p), 0);
         json_raw(j, (const char *)p, run);
         p += run;
         if (p < end)

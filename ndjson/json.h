@@ -35,5 +35,8 @@ size_t json_sequence(const char *p, const char *end);
  */
 void json_text(struct json *j, struct text text);
 void json_text_escaped(struct json *j, struct text text);
+/* Writes a string that is ASCII without anything to escape, as most are; else false, and nothing is
+   written. */
+bool json_text_plain(struct json *j, struct text text);
 
 #endif

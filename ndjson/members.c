@@ -31,6 +31,8 @@ void jsonl_text(struct jsonl *l, const char *member, size_t length, const char *
                 struct text text)
 {
     json_raw(&l->out, member, length);
+    if (json_text_plain(&l->out, text))
+        return;
     if (json_is_utf8(text)) {
         json_text(&l->out, text);
     } else {
@@ -90,9 +92,26 @@ static void value(struct json *j, const struct attribute *a, struct conf_limit l
     }
 }
 
+/* An attribute as most are, written in one pass. False: it is another, and *j is as it was. */
+static bool attribute_plain(struct json *j, const struct attribute *a, struct conf_limit length)
+{
+    size_t start = j->length;
+
+    if (a->type == VALUE_TEXTS || !json_text_plain(j, a->key))
+        return false;
+    JSON_RAW(j, ":");
+    if (a->type != VALUE_TEXT)
+        value(j, a, length, false);
+    else if (!json_text_plain(j, limits_text(a->text, length)))
+        j->length = start;
+    return j->full || j->length > start;
+}
+
 static void attribute_within(struct jsonl *l, const char *group, const struct attribute *a,
                              struct conf_limit length)
 {
+    if (attribute_plain(&l->out, a, length))
+        return;
     bool escaped = !is_clean(a, length);
 
     string(&l->out, a->key, escaped);

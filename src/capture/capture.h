@@ -99,7 +99,6 @@ unsigned fd_high(void);
 
 /* Sets and clears flags of this life of fd; does nothing if the number has had another since. */
 void fd_change(int fd, uint32_t generation, uint32_t set, uint32_t clear);
-void fd_set_kind(int fd, uint32_t generation, enum kind kind);
 
 /* ------------------------------------------------------------------ time */
 

@@ -88,8 +88,3 @@ void fd_change(int fd, uint32_t generation, uint32_t set, uint32_t clear)
 {
     change(fd, generation, clear & FLAGS_MASK, set & FLAGS_MASK);
 }
-
-void fd_set_kind(int fd, uint32_t generation, enum kind kind)
-{
-    change(fd, generation, 0xff, (uint32_t)kind & 0xff);
-}

@@ -17,15 +17,14 @@ enum {
 static uint32_t recent[RECENT];
 static uint32_t recent_next;
 
-static struct flow *flow_place(int fd)
+struct flow *flow_place(int fd)
 {
     if (unlikely((unsigned)fd >= FLOW_MAX || !flow_table))
         return NULL;
     return (struct flow *)(flow_table + (size_t)fd * FLOW_SIZE);
 }
 
-/* The flow of this life of the descriptor, begun if need be; NULL where it has none. */
-static struct flow *flow_of(struct region_head *region, const struct flow_bytes *m)
+struct flow *flow_of(struct region_head *region, const struct flow_bytes *m)
 {
     struct flow *f = flow_place(m->fd);
     uint32_t generation = FD_GENERATION(m->entry);
@@ -54,11 +53,11 @@ static struct flow *flow_of(struct region_head *region, const struct flow_bytes 
 /* One direction is read by one at a time: who comes meanwhile cannot be put in order. */
 static int flow_enter(struct region_head *region, struct flow *f, unsigned way)
 {
-    if (unlikely(f->lost[way]))
+    if (unlikely(f->lost[way] & LOST_ORDER))
         return 0;
     if (likely(!__atomic_exchange_n(&f->busy[way], 1, __ATOMIC_ACQUIRE)))
         return 1;
-    f->lost[way] = 1;
+    __atomic_fetch_or(&f->lost[way], LOST_ORDER, __ATOMIC_RELAXED);
     drop_count(region, DROP_FLOW, 1);
     return 0;
 }
@@ -197,7 +196,7 @@ static uint64_t shown_before(struct flow *f, const struct flow_bytes *m, uint64_
     if (likely(!f->ahead || m->direction != 'w'))
         return 0;
     uint64_t n = f->ahead < length ? f->ahead : length;
-    f->ahead -= n;
+    f->ahead -= (uint32_t)n;
     return n;
 }
 
@@ -243,7 +242,22 @@ void flow_unsent(const struct flow_bytes *m, uint64_t length)
 {
     struct flow *f = flow_place(m->fd);
     if (f && f->generation == FD_GENERATION(m->entry))
-        f->ahead += length;
+        f->ahead += (uint32_t)length;
+}
+
+void flow_connects(struct region_head *region, const struct flow_bytes *m)
+{
+    const struct lane *lane = m->lane;
+    if (!(region->watch & WATCH_TRACES) || !lane || trace_is_none(&lane->context))
+        return;
+    struct flow *f = flow_of(region, m);
+    if (!f)
+        return;
+    f->cause = (struct flow_cause){.fd = lane->context_fd,
+                                   .generation = lane->context_generation,
+                                   .since = m->end,
+                                   .tid = lane->tid};
+    bytes_copy(f->cause.span_id, lane->context.span_id, sizeof(f->cause.span_id));
 }
 
 void flow_ended(struct region_head *region, const struct flow_bytes *m)
@@ -277,7 +291,6 @@ void flow_plain(struct region_head *region, const struct flow_bytes *m, const vo
         f->state = FLOW_NEW;
         f->requests = 0;
         f->lost[0] = f->lost[1] = 0;
-        f->told_lost[0] = f->told_lost[1] = 0;
         f->ahead = 0;
         f->first[0].length = f->first[1].length = 0;
         words_clear(&f->http1, sizeof(f->http1));
@@ -289,6 +302,15 @@ void flow_plain(struct region_head *region, const struct flow_bytes *m, const vo
         return;
     flow_bytes_in(&call, bytes, length);
     flow_leave(f, call.way);
+}
+
+unsigned flow_tls(const struct flow_bytes *m)
+{
+    const struct flow *f = flow_place(m->fd);
+    /* a duplicate has the flag, and what was seen is known of the other number */
+    if (!(m->entry & FD_TLS) || !f || !f->generation || f->generation != FD_GENERATION(m->entry))
+        return CLOSE_NO_TLS;
+    return f->plain ? CLOSE_TLS_SEEN : CLOSE_TLS_UNSEEN;
 }
 
 int flow_by_random(const uint8_t random[32], int direction, fd_entry *entry)

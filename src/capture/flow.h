@@ -52,6 +52,13 @@ int flow_sending(struct region_head *region, const struct flow_bytes *m, const s
                  unsigned count, uint64_t length);
 void flow_unsent(const struct flow_bytes *m, uint64_t length);
 
+/*
+ * The thread connects m->fd. An event loop sends the first request later, when it has no context
+ * any more: it is then the child of the request that it connects for now, unless that has been
+ * answered.
+ */
+void flow_connects(struct region_head *region, const struct flow_bytes *m);
+
 /* The stream has ended in a direction ('r': the peer's end; 'w': shutdown), or in both (0: close).
  */
 void flow_ended(struct region_head *region, const struct flow_bytes *m);
@@ -63,6 +70,9 @@ void flow_ended(struct region_head *region, const struct flow_bytes *m);
  */
 void flow_plain(struct region_head *region, const struct flow_bytes *m, const void *bytes,
                 uint64_t length);
+
+/* Of the life of m->fd that ends: an enum close_tls. */
+unsigned flow_tls(const struct flow_bytes *m);
 
 /* A handshake has ended on m->fd (start to end), well if result is 0. name: of the server,
  * protocol: ALPN. */

@@ -19,6 +19,7 @@ static void context_set(struct region_head *region, struct lane *lane, const str
     lane->context_since = now;
     lane->context_fd = fd;
     lane->context_generation = generation;
+    lane->context_lent = 0;
     if (trace_is_none(ids))
         return; /* records with number 0 have none */
     uint32_t number = lane->next_context % 65535 + 1;
@@ -48,6 +49,7 @@ void trace_leave(struct region_head *region, struct lane *lane)
     (void)region;
     lane->context = no_ids;
     lane->context_number = 0;
+    lane->context_over = 0;
 }
 
 void trace_tell(struct region_head *region, struct lane *lane)
@@ -57,19 +59,28 @@ void trace_tell(struct region_head *region, struct lane *lane)
         context_set(region, lane, &ids, lane->context_fd, lane->context_generation, ticks_now());
 }
 
-/* Whether the request that the thread works on has no whole answer yet. */
+/* The request that came on this connection as the span that is named, while it has no whole answer.
+ */
+static const struct flow *unanswered(int fd, uint32_t generation, const uint8_t span_id[8])
+{
+    if ((unsigned)fd >= FLOW_MAX || !flow_table)
+        return NULL;
+    const struct flow *f = (const struct flow *)(flow_table + (size_t)fd * FLOW_SIZE);
+    int waits = f->state == FLOW_HTTP2 || (f->state == FLOW_HTTP1 && http1_outstanding(&f->http1));
+    return f->generation == generation && waits && !trace_differ(f->ids.span_id, span_id, 8) ? f
+                                                                                             : NULL;
+}
+
 static int outstanding(const struct lane *lane)
 {
-    int fd = lane->context_fd;
-    if ((unsigned)fd >= FLOW_MAX || !flow_table)
-        return 0;
-    const struct flow *f = (const struct flow *)(flow_table + (size_t)fd * FLOW_SIZE);
-    return f->generation == lane->context_generation && same_span(&f->ids, &lane->context) &&
-           (f->state == FLOW_HTTP2 || (f->state == FLOW_HTTP1 && http1_outstanding(&f->http1)));
+    const struct flow *f =
+        unanswered(lane->context_fd, lane->context_generation, lane->context.span_id);
+    return f && !f->drawn;
 }
 
 void flow_idle(struct region_head *region, struct lane *lane)
 {
+    lane->event_loop = 1;
     trace_leave(region, lane);
 }
 
@@ -94,9 +105,11 @@ static void server_span(struct flow_call *call, struct trace_ids *ids)
 {
     struct flow *f = call->flow;
     struct trace_ids parent = no_ids;
-    if (!said_parent(f, &parent))
+    int said = said_parent(f, &parent);
+    if (!said)
         parent = no_ids;
     trace_begin(call->region, call->m->lane, &parent, ids);
+    ids->local = !said && (f->state == FLOW_HTTP2 || call->region->watch & WATCH_B3);
     f->ids = *ids;
     /* Of several that came at once it is not known which one the thread turns to. */
     call->requests++;
@@ -109,23 +122,63 @@ static int is_passed_on(const struct trace_ids *said, const struct trace_ids *co
            !trace_differ(said->parent_id, context->parent_id, 8);
 }
 
+/*
+ * What a thread connected for is what the first request there is for, whatever an event loop has
+ * turned to between; NULL: not known.
+ */
+static const struct trace_ids *caused(struct region_head *region, const struct flow_bytes *m,
+                                      const struct flow_cause *cause)
+{
+    uint64_t most = region->adopt_ticks;
+    if (!cause->tid || cause->tid != m->lane->tid || (most && m->end - cause->since >= most))
+        return NULL;
+    const struct flow *f = unanswered(cause->fd, cause->generation, cause->span_id);
+    return f ? &f->ids : NULL;
+}
+
+int flow_client_parent(struct region_head *region, const struct flow_bytes *m, const struct flow *f,
+                       struct trace_ids *parent)
+{
+    const struct lane *lane = m->lane;
+    const struct trace_ids *cause = f ? caused(region, m, &f->cause) : NULL;
+    trace_current(region, lane, parent);
+    if (cause && !same_span(cause, &lane->context)) {
+        *parent = *cause;
+        return 1;
+    }
+    return !trace_is_none(&lane->context) && same_span(parent, &lane->context);
+}
+
 static void client_span(struct flow_call *call, struct trace_ids *ids)
 {
     struct flow *f = call->flow;
     struct lane *lane = call->m->lane;
-    struct trace_ids parent, said;
-    trace_current(call->region, lane, &parent);
-    f->adopted = !trace_is_none(&lane->context) && same_span(&parent, &lane->context);
-    /* One that the program put in itself is the parent, but for a proxy that passes on what it got.
-     */
-    if (said_parent(f, &said) && !(f->adopted && is_passed_on(&said, &lane->context))) {
-        parent = said;
-        f->adopted = 0;
+    if (f->drawn) { /* and sent */
+        f->drawn = 0;
+        *ids = f->ids;
+    } else {
+        struct trace_ids parent, said;
+        f->adopted = (uint8_t)flow_client_parent(call->region, call->m, f, &parent);
+        /* One that the program put in itself is the parent, but for a proxy that passes on what it
+           got. */
+        if (said_parent(f, &said) && !(f->adopted && is_passed_on(&said, &parent))) {
+            parent = said;
+            f->adopted = 0;
+        }
+        trace_begin(call->region, lane, &parent, ids);
     }
-    if (f->adopted)
+    f->cause.tid = 0;
+    if (f->adopted && !trace_differ(ids->parent_id, lane->context.span_id, 8))
         lane->context_children++;
-    trace_begin(call->region, lane, &parent, ids);
     f->ids = *ids;
+}
+
+/* Who reads the rest of a request has turned to it. */
+static void body_moves(struct flow_call *call)
+{
+    const struct flow *f = call->flow;
+    if (f->state == FLOW_HTTP1 && call->m->direction == 'r' && !call->requests)
+        context_become(call, http1_outstanding(&f->http1) == 1 ? &f->ids : &no_ids);
 }
 
 /* Bytes of a response tell what the thread works on: the request that is answered, or the one that
@@ -133,10 +186,15 @@ static void client_span(struct flow_call *call, struct trace_ids *ids)
 static void response_moves(struct flow_call *call)
 {
     struct flow *f = call->flow;
-    if (f->state != FLOW_HTTP1 || http1_outstanding(&f->http1) != 1 || trace_is_none(&f->ids))
+    if (f->state != FLOW_HTTP1 || http1_outstanding(&f->http1) != 1 || f->drawn ||
+        trace_is_none(&f->ids))
         return;
     if (call->m->direction == 'w') {
+        struct lane *lane = call->m->lane;
+        int had = same_span(&lane->context, &f->ids);
         context_become(call, &f->ids);
+        if (!had)
+            lane->context_lent = 1;
     } else if (f->adopted) {
         struct trace_ids ids = f->ids;
         __builtin_memcpy(ids.span_id, ids.parent_id, 8);
@@ -211,8 +269,21 @@ static void upgraded(struct flow *f)
     f->state = FLOW_NEW;
     f->first[0].length = f->first[1].length = 0;
     f->requests = 0;
-    f->told_lost[0] = f->told_lost[1] = 0;
+    f->lost[0] &= LOST_ORDER;
+    f->lost[1] &= LOST_ORDER;
     f->ids = no_ids;
+    f->drawn = f->line_left = 0;
+}
+
+/*
+ * A pool's thread that answered for another may take up anything now. (One with an event loop goes
+ * back to it, and may write a line of the request before.)
+ */
+static void answered(struct flow_call *call)
+{
+    struct lane *lane = call->m->lane;
+    if (lane->context_lent && !lane->event_loop && same_span(&lane->context, &call->flow->ids))
+        lane->context_over = 1;
 }
 
 static void found(struct flow_call *call, enum frame_side side, const struct frame_step *step,
@@ -226,10 +297,14 @@ static void found(struct flow_call *call, enum frame_side side, const struct fra
         else
             client_span(call, &ids);
     }
+    if (side == SIDE_RESPONSE && step->flags & FRAME_END)
+        answered(call);
+    if (side == SIDE_REQUEST && step->what == FRAME_BODY && step->used)
+        body_moves(call);
     if (step->what == FRAME_LOST) {
-        if (f->told_lost[call->way])
+        if (f->lost[call->way] & LOST_TOLD)
             return;
-        f->told_lost[call->way] = 1;
+        __atomic_fetch_or(&f->lost[call->way], LOST_TOLD, __ATOMIC_RELAXED);
         drop_count(call->region, DROP_FLOW, 1);
     }
     if (step->what != FRAME_BODY || step->flags & (FRAME_END | FRAME_HEAD_END) || step->body)
@@ -243,7 +318,7 @@ uint64_t flow_feed(struct flow_call *call, const uint8_t *bytes, uint64_t length
     uint64_t done = 0;
 
     if (f->state == FLOW_HTTP2 && !bytes) { /* nobody knows what went by */
-        f->lost[call->way] = 1;
+        __atomic_fetch_or(&f->lost[call->way], LOST_ORDER, __ATOMIC_RELAXED);
         drop_count(call->region, DROP_FLOW, 1);
         return length;
     }
@@ -256,16 +331,18 @@ uint64_t flow_feed(struct flow_call *call, const uint8_t *bytes, uint64_t length
             http2_step(&f->http2, side, at, length - done, &step);
         else
             http1_step(&f->http1, side, at, length - done, &step);
-        found(call, side, &step, at);
-        done += step.used;
-        if (step.what == FRAME_UPGRADED && side == SIDE_RESPONSE) {
+        if (step.what == FRAME_UPGRADED) { /* its bytes are the first of what comes now */
             upgraded(f);
             return done;
         }
+        found(call, side, &step, at);
+        done += step.used;
         if (!step.used)
-            return length;
+            break;
     }
-    return done;
+    if (call->m->lane->context_over)
+        trace_leave(call->region, call->m->lane);
+    return done < length ? length : done;
 }
 
 void flow_feed_end(struct flow_call *call)

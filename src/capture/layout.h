@@ -113,6 +113,10 @@ struct lane {
     uint32_t next_context;
     uint32_t context_children;
     uint64_t context_since;   /* ticks */
+    uint8_t context_lent;     /* it came with an answer that this thread gives, not with the request */
+    uint8_t event_loop;       /* this thread goes back to one: that ends its contexts */
+    uint8_t context_over;     /* that answer is whole */
+    uint8_t context_spare;
     int32_t context_fd;       /* the connection that the request came on, or is answered on */
     uint32_t context_generation;
     uint64_t random[2];       /* of the id generator; 0: to be seeded */
@@ -189,7 +193,7 @@ enum record_type {
     RECORD_OPEN,     /* fd, generation (of the new one). a = open flags, b = mode; payload = path,
                         absolute unless result of a dirfd: then flags say nothing and
                         payload = struct dir_path */
-    RECORD_CLOSE,    /* payload = struct totals of the lane that closed it */
+    RECORD_CLOSE,    /* payload = struct totals of the lane that closed it. a = enum close_tls */
     RECORD_TOTALS,   /* payload = struct totals, evicted */
     RECORD_DUP,      /* fd, generation: the old one. a = the new number, b = its generation */
     RECORD_PIPE,     /* fd, generation: the first. a, b: the second. pipe, socketpair */
@@ -266,6 +270,9 @@ struct tls_handshake {
     uint16_t protocol_length; /* of ALPN's choice, behind the name */
 };
 
+/* Whether plaintext of a connection was seen. CLOSE_NO_TLS: it was no TLS, or that is not known. */
+enum close_tls { CLOSE_NO_TLS, CLOSE_TLS_UNSEEN, CLOSE_TLS_SEEN };
+
 enum tls_library { TLS_UNKNOWN, TLS_OPENSSL, TLS_GNUTLS, TLS_NSS, TLS_BORINGSSL };
 
 /* A path relative to a directory descriptor: the fold joins the two. */
@@ -303,6 +310,7 @@ enum note {
     NOTE_STDIO_UNSEEN,    /* stdio's table was not as expected */
     NOTE_SECCOMP,         /* a filter was set: no system calls of ours from here */
     NOTE_DEEPBIND_UNSEEN, /* a library's GOT could not be patched */
+    NOTE_TLS_UNSEEN, /* TLS inside the executable could not be hooked; payload = what, and why */
 };
 
 /* Why something was not recorded. Exported as `scope.dropped` with attribute `scope.drop.cause`. */
@@ -346,6 +354,8 @@ enum {
     WATCH_FLOWS = 1024u,    /* messages of protocols: spans, and metrics of HTTP and RPC */
     WATCH_TRACES = 2048u,   /* contexts: spans are made of what is seen */
     WATCH_PROCESS_SPAN = 4096u, /* region_head.process is a span of ours; else it came from outside */
+    WATCH_INJECT = 8192u, /* traceparent is written into requests that go out */
+    WATCH_B3 = 16384u,    /* the fold may find the trace of a request in headers of B3 */
     WATCH_NO_TOTALS = 512u, /* no event will tell what was done on a descriptor: no sums of that */
 };
 

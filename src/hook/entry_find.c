@@ -186,18 +186,42 @@ static unsigned find_in_file(const struct executable *e, struct entry_symbol *sy
     return found;
 }
 
-unsigned entry_find(struct entry_symbol *symbols, unsigned count)
+static bool begin(struct executable *e, struct entry_symbol *symbols, unsigned count)
 {
-    struct executable e;
     for (unsigned i = 0; i < count; i++) {
         symbols[i].address = NULL;
         symbols[i].size = 0;
     }
-    if (!read_executable(&e))
+    return read_executable(e);
+}
+
+unsigned entry_find_exported(struct entry_symbol *symbols, unsigned count)
+{
+    struct executable e;
+    return begin(&e, symbols, count) ? find_dynamic(&e, symbols, count) : 0;
+}
+
+unsigned entry_find(struct entry_symbol *symbols, unsigned count)
+{
+    struct executable e;
+    if (!begin(&e, symbols, count))
         return 0;
     unsigned found = find_dynamic(&e, symbols, count);
     if (found == count)
         return found;
     unsigned all = find_in_file(&e, symbols, count);
     return all > found ? all : found;
+}
+
+size_t entry_code_size(void)
+{
+    struct executable e;
+    size_t size = 0;
+    if (!read_executable(&e))
+        return 0;
+    for (size_t i = 0; i < e.count; i++) {
+        if (e.headers[i].p_type == PT_LOAD && e.headers[i].p_flags & PF_X)
+            size += e.headers[i].p_filesz;
+    }
+    return size;
 }

@@ -3,7 +3,6 @@
  * (never in an arbitrary call, which may be inside malloc or a handler): a load and a branch each.
  */
 #include <poll.h>
-#include <pthread.h>
 #include <semaphore.h>
 #include <signal.h>
 #include <sys/epoll.h>
@@ -136,15 +135,11 @@ BLOCK(int, semtimedop, (int set, struct sembuf *operations, size_t n, const stru
 
 /* Where worker processes wait for work: multiprocessing in Python, for one. */
 WAIT(sem_wait, (sem_t * semaphore), (semaphore))
-/* Threads of a pool wait here for something to do, the JVM's among them. */
-WAIT(pthread_cond_wait, (pthread_cond_t * condition, pthread_mutex_t *mutex), (condition, mutex))
-WAIT(pthread_cond_timedwait,
-     (pthread_cond_t * condition, pthread_mutex_t *mutex, const struct timespec *time),
-     (condition, mutex, time))
-BLOCK_NEW(pthread_cond_clockwait,
-          (pthread_cond_t * condition, pthread_mutex_t *mutex, clockid_t clock,
-           const struct timespec *time),
-          (condition, mutex, clock, time), before_waiting(), NOTHING)
+/*
+ * Not pthread_cond_wait: libc has two of it, for two layouts of the condition, and a library that
+ * was linked without naming libc's versions is bound to the old one of each function of the family.
+ * Ours in the place of one of them, it would wait on one layout and signal on the other.
+ */
 BLOCK_NEW(sem_clockwait, (sem_t * semaphore, clockid_t clock, const struct timespec *time),
           (semaphore, clock, time), before_waiting(), NOTHING)
 WAIT(sem_timedwait, (sem_t * semaphore, const struct timespec *time), (semaphore, time))

@@ -39,6 +39,7 @@ static __attribute__((noinline)) void record_close(struct lane *lane, enum op op
         .fd = fd,
         .generation = FD_GENERATION(was),
         .result = result,
+        .a = flow_tls_of(fd, was),
         .flags = was & FD_SERVER ? RECORD_SERVER : 0,
     };
     after_flow_end(lane, fd, was, start, end, 0);

@@ -1,11 +1,13 @@
 /* Bytes of connections on their way to flows. */
 #include "intercept/flow.h"
 
-#include <limits.h>
-
+#include "intercept/inject.h"
 #include "intercept/socket.h"
 
-enum { PIECES = 16 }; /* 256 bytes of stack at a time */
+enum {
+    PIECES = 16,   /* 256 bytes of stack at a time */
+    SHOWN = 16384, /* what is longer is no request's head: it is told behind the call */
+};
 
 /* Returns whether the flow took them. */
 static int tell(const struct flow_bytes *m, bool before, const struct piece *pieces, unsigned count,
@@ -42,17 +44,6 @@ static __attribute__((noinline)) int vector(const struct flow_bytes *m, bool bef
     return 1;
 }
 
-/*
- * What the kernel has not looked at yet is read here: pointers that no program can mean are left to
- * it, and lengths that no call moves.
- */
-static bool is_plausible(const void *buffer, uint64_t length)
-{
-    const uintptr_t lowest = 65536, most = 0x7ffff000, highest = (uintptr_t)1 << 47;
-    uintptr_t at = (uintptr_t)buffer;
-    return at >= lowest && at < highest && length <= most && at + length <= highest;
-}
-
 static struct flow_bytes sending(struct lane *lane, int fd, fd_entry entry, uint64_t start)
 {
     return (struct flow_bytes){
@@ -62,7 +53,8 @@ static struct flow_bytes sending(struct lane *lane, int fd, fd_entry entry, uint
 __attribute__((noinline)) fd_entry before_flow(struct lane *lane, int fd, fd_entry entry,
                                                uint64_t start, const void *buffer, uint64_t size)
 {
-    if (!(hook_region->watch & WATCH_FLOWS) || !size || !is_plausible(buffer, size))
+    if (!(hook_region->watch & WATCH_FLOWS) || !size || size > SHOWN ||
+        !inject_readable(buffer, size))
         return entry;
     struct flow_bytes m = sending(lane, fd, entry, start);
     struct piece piece = {buffer, (uint32_t)size};
@@ -81,21 +73,23 @@ __attribute__((noinline)) fd_entry before_flow_vector(struct lane *lane, int fd,
                                                       uint64_t start, const struct iovec *iov,
                                                       uint64_t parts)
 {
-    if (!(hook_region->watch & WATCH_FLOWS) || parts > IOV_MAX ||
-        !is_plausible(iov, parts * sizeof(*iov)))
+    if (!(hook_region->watch & WATCH_FLOWS) || parts > PIECES ||
+        !inject_readable(iov, parts * sizeof(*iov)))
+        return entry;
+    uint64_t size = size_of(iov, parts);
+    if (!size || size > SHOWN)
         return entry;
     for (uint64_t i = 0; i < parts; i++)
-        if (iov[i].iov_len && !is_plausible(iov[i].iov_base, iov[i].iov_len))
+        if (!inject_readable(iov[i].iov_base, iov[i].iov_len))
             return entry;
     struct flow_bytes m = sending(lane, fd, entry, start);
-    uint64_t size = size_of(iov, parts);
-    return size && vector(&m, true, size, iov, parts) ? entry | FD_SHOWN : entry;
+    return vector(&m, true, size, iov, parts) ? entry | FD_SHOWN : entry;
 }
 
 fd_entry before_flow_message(struct lane *lane, int fd, fd_entry entry, uint64_t start,
                              const struct msghdr *message)
 {
-    return is_plausible(message, sizeof(*message))
+    return inject_readable(message, sizeof(*message))
                ? before_flow_vector(lane, fd, entry, start, message->msg_iov, message->msg_iovlen)
                : entry;
 }
@@ -126,6 +120,15 @@ __attribute__((noinline)) void after_flow(struct lane *lane, int fd, fd_entry en
     } else {
         flow_moved(hook_region, &m, NULL, 0, (uint64_t)bytes);
     }
+}
+
+void after_flow_connect(struct lane *lane, int fd, fd_entry entry, uint64_t start, uint64_t end)
+{
+    unsigned kind = FD_KIND(entry);
+    if (!(hook_region->watch & WATCH_FLOWS) || (kind != KIND_TCP && kind != KIND_UNIX_STREAM))
+        return;
+    struct flow_bytes m = {.lane = lane, .fd = fd, .entry = entry, .start = start, .end = end};
+    flow_connects(hook_region, &m);
 }
 
 void after_flow_end(struct lane *lane, int fd, fd_entry entry, uint64_t start, uint64_t end,

@@ -34,6 +34,9 @@ fd_entry before_flow_message(struct lane *lane, int fd, fd_entry entry, uint64_t
 void after_shown(int fd, fd_entry entry, int64_t result, uint64_t size, const struct iovec *iov,
                  uint64_t parts);
 
+/* A connect succeeded, or is under way. */
+void after_flow_connect(struct lane *lane, int fd, fd_entry entry, uint64_t start, uint64_t end);
+
 /* The connection has ended in a direction, or in both (0). */
 void after_flow_end(struct lane *lane, int fd, fd_entry entry, uint64_t start, uint64_t end,
                     int direction);
@@ -42,7 +45,15 @@ void after_flow_end(struct lane *lane, int fd, fd_entry entry, uint64_t start, u
 static inline bool may_be_overtaken(fd_entry entry)
 {
     const fd_entry not = FD_SERVER | FD_CONNECTING | FD_TLS, is = FD_FLOW | FD_CONNECTED;
-    return unlikely((entry & (is | not )) == is) && hook_region->lanes_high > 1;
+    return unlikely((entry & (is | not )) == is) && hook_region->lanes_high > 1 &&
+           !(hook_region->watch & WATCH_INJECT) && !hook_region->sandboxed;
+}
+
+/* Whether plaintext was seen in a life that ends: an enum close_tls. */
+static inline uint64_t flow_tls_of(int fd, fd_entry was)
+{
+    const struct flow_bytes m = {.fd = fd, .entry = was};
+    return was & FD_TLS ? flow_tls(&m) : CLOSE_NO_TLS;
 }
 
 /* Before a call that waits: for events, whatever they are, or for another thread. */

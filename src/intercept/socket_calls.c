@@ -239,6 +239,7 @@ void socket_connected(struct lane *lane, enum op op, int fd, fd_entry entry, uin
         fd_change(fd, FD_GENERATION(entry), now, found & ~now);
         if (!result && (kind == KIND_TCP || kind == KIND_UDP))
             address_local(fd, &pair);
+        after_flow_connect(lane, fd, entry, start, end);
     }
     if (socket_watched(entry))
         socket_record(lane, RECORD_CONNECT, op, fd, entry, start, end, result, 0, 0, &pair);

@@ -136,20 +136,35 @@ static struct text unfolded(struct text value, struct arena *arena)
     return (struct text){out, length};
 }
 
+/* NUL and a bare CR are where readers differ on what a value is. */
+static bool is_clear(struct text value)
+{
+    const uint64_t ones = 0x0101010101010101u, high = 0x8080808080808080u;
+    size_t i = 0;
+
+    for (; value.length - i >= 8; i += 8) {
+        uint64_t v, cr;
+        memcpy(&v, value.data + i, 8);
+        cr = v ^ ones * '\r';
+        if ((((v - ones) & ~v) | ((cr - ones) & ~cr)) & high)
+            return false;
+    }
+    while (i < value.length && value.data[i] && value.data[i] != '\r')
+        i++;
+    return i == value.length;
+}
+
 /* One field with all its lines. False: it is none, or nothing that a text could be said of. */
 static bool field_read(struct text raw, bool folded, struct arena *arena, struct http_field *out)
 {
-    size_t colon = http_find(raw, 0, ':');
+    size_t colon = http_token_length(raw);
 
-    if (colon == raw.length)
+    if (!colon || colon == raw.length || raw.data[colon] != ':')
         return false;
     out->name = http_piece(raw, 0, colon);
     out->value = http_piece(raw, colon + 1, raw.length);
     out->value = folded ? unfolded(out->value, arena) : http_trimmed(out->value);
-    /* NUL and a bare CR are where readers differ on what the value is. */
-    return http_token(out->name) && out->value.data &&
-           http_find(out->value, 0, '\0') == out->value.length &&
-           http_find(out->value, 0, '\r') == out->value.length;
+    return out->value.data && is_clear(out->value);
 }
 
 static void fields_read(struct lines *l, struct arena *arena, struct http_message *out)
@@ -182,12 +197,12 @@ int http1_parse(const char *bytes, size_t length, struct arena *arena, struct ht
     struct text line;
     bool whole, more;
 
-    *out = (struct http_message){0};
+    http_message_clear(out);
     do {
         more = line_next(&l, &line, &whole);
     } while (more && !line.length);
     if (!more || !start_line(line, out)) {
-        *out = (struct http_message){0};
+        http_message_clear(out);
         return -EBADMSG;
     }
     fields_read(&l, arena, out);

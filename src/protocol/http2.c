@@ -195,9 +195,7 @@ int http2_decode(struct http2_decoder *d, const uint8_t *block, size_t length, s
     struct reading r = {.arena = arena, .message = out};
     int flags = 0;
 
-    memset(out, 0, offsetof(struct http_message, fields));
-    out->field_count = 0;
-    out->fields_dropped = 0;
+    http_message_clear(out);
     out->major = 2;
     if (d->broken)
         return -EBADMSG;

@@ -34,6 +34,14 @@ void http2_decoder_settled(struct http2_decoder *d);
 int http2_decode(struct http2_decoder *d, const uint8_t *block, size_t length, struct arena *arena,
                  struct http_message *out);
 
+/* Whether a response of HTTP/1.1 says that the connection goes on as HTTP/2 in the clear. */
+bool http2_is_upgrade(const struct http_message *response);
+/*
+ * What HTTP2-Settings (the request's: base64url of a SETTINGS frame's payload) says of
+ * SETTINGS_HEADER_TABLE_SIZE: the last value and the least. False: nothing, or it is malformed.
+ */
+bool http2_settings_read(struct text value, uint32_t *least, uint32_t *last);
+
 /* ---- gRPC (over HTTP/2): by content-type application/grpc and its kin */
 
 bool grpc_is(const struct http_message *request);

@@ -3,7 +3,7 @@
 
 #include "protocol/http_text.h"
 
-bool http_token(struct text t)
+size_t http_token_length(struct text t)
 {
     static const bool allowed[256] = {
         ['0' ... '9'] = true, ['A' ... 'Z'] = true, ['a' ... 'z'] = true, ['!'] = true,
@@ -13,20 +13,26 @@ bool http_token(struct text t)
         ['|'] = true,         ['~'] = true,
     };
 
-    for (size_t i = 0; i < t.length; i++) {
-        if (!allowed[(unsigned char)t.data[i]])
-            return false;
-    }
-    return t.length > 0;
+    size_t n = 0;
+
+    while (n < t.length && allowed[(unsigned char)t.data[n]])
+        n++;
+    return n;
+}
+
+bool http_token(struct text t)
+{
+    return t.length > 0 && http_token_length(t) == t.length;
 }
 
 size_t http_field_count(const struct http_message *m, const char *name, struct text *first)
 {
-    size_t count = 0;
+    size_t count = 0, length = strlen(name);
 
     *first = (struct text){NULL, 0};
     for (size_t i = 0; i < m->field_count; i++) {
-        if (http_text_like(m->fields[i].name, name) && !count++)
+        if (m->fields[i].name.length == length && http_text_like(m->fields[i].name, name) &&
+            !count++)
             *first = m->fields[i].value;
     }
     return count;

@@ -7,6 +7,8 @@
 #define SCOPE_PROTOCOL_HTTP_MESSAGE_H
 
 #include <stdbool.h>
+#include <stddef.h>
+#include <string.h>
 
 #include "telemetry/telemetry.h"
 
@@ -33,13 +35,19 @@ struct http_message {
     struct http_field fields[HTTP_FIELDS_MAX]; /* last: a copy has as many as there are */
 };
 
+/* Empty. Fields that are not there are 4 KiB that nobody looks at. */
+static inline void http_message_clear(struct http_message *m)
+{
+    memset(m, 0, offsetof(struct http_message, fields));
+}
+
 /*
  * A whole header section of HTTP/1, start line to empty line (which may be missing: it was cut;
  * what is behind it is not looked at). A line that is no field (no colon, white space before it, a
  * name that is no token, NUL or a bare CR in the value) is left out, as is a last line without its
  * end; both are counted. The arena takes values that came on several lines, joined by a space; it
- * may be NULL, and such fields are left out too. Returns 0, or -EBADMSG and *out all zero: the
- * start line is none of HTTP/1.
+ * may be NULL, and such fields are left out too. Returns 0, or -EBADMSG and *out empty: the start
+ * line is none of HTTP/1.
  */
 int http1_parse(const char *bytes, size_t length, struct arena *arena, struct http_message *out);
 

@@ -84,8 +84,9 @@ static inline bool http_element(struct text list, size_t *at, struct text *eleme
     return true;
 }
 
-/* A token of RFC 9110, section 5.6.2. */
+/* A token of RFC 9110, section 5.6.2, and how many of the first bytes could be of one. */
 bool http_token(struct text t);
+size_t http_token_length(struct text t);
 
 /* The one field of this name (lower case). Returns how many there are. */
 size_t http_field_count(const struct http_message *m, const char *name, struct text *first);

@@ -10,6 +10,7 @@
 #include <sys/un.h>
 
 #include "report/fold_state.h"
+#include "telemetry/number.h"
 
 const char *transport_name(unsigned kind)
 {
@@ -116,6 +117,18 @@ static const char *type_name(const struct endpoint *e)
     return e->family == AF_INET6 ? "ipv6" : NULL;
 }
 
+/* What inet_ntop writes, without printf inside: each request of a traced server has one. */
+static size_t ipv4_text(const uint8_t address[4], char out[INET_ADDRSTRLEN])
+{
+    size_t n = 0;
+    for (unsigned i = 0; i < 4; i++) {
+        if (i)
+            out[n++] = '.';
+        n += number_unsigned(out + n, address[i]);
+    }
+    return n;
+}
+
 struct text endpoint_text(const struct endpoint *e, char *out, size_t size, bool with_port)
 {
     char address[INET6_ADDRSTRLEN + 12] = "";
@@ -123,21 +136,21 @@ struct text endpoint_text(const struct endpoint *e, char *out, size_t size, bool
     if (e->family == AF_UNIX)
         return text_of(e->path ? e->path : "");
     if (e->family == AF_INET || is_mapped(e))
-        inet_ntop(AF_INET, e->address + (e->family == AF_INET ? 0 : 12), address, sizeof(address));
-    else if (e->family == AF_INET6)
-        inet_ntop(AF_INET6, e->address, address, INET6_ADDRSTRLEN);
+        n = ipv4_text(e->address + (e->family == AF_INET ? 0 : 12), address);
+    else if (e->family == AF_INET6 && inet_ntop(AF_INET6, e->address, address, INET6_ADDRSTRLEN))
+        n = strlen(address);
     else
         return (struct text){0};
-    n = strlen(address);
     if (e->family == AF_INET6 && e->zone && !is_mapped(e))
         n += (size_t)snprintf(address + n, sizeof(address) - n, "%%%u", e->zone);
-    int written = 0;
-    if (!with_port)
-        written = snprintf(out, size, "%s", address);
-    else if (memchr(address, ':', n))
-        written = snprintf(out, size, "[%s]:%u", address, e->port);
-    else
-        written = snprintf(out, size, "%s:%u", address, e->port);
+    if (!with_port) {
+        if (n >= size)
+            return (struct text){out, 0};
+        memcpy(out, address, n);
+        return (struct text){out, n};
+    }
+    int written = memchr(address, ':', n) ? snprintf(out, size, "[%s]:%u", address, e->port)
+                                          : snprintf(out, size, "%s:%u", address, e->port);
     return (struct text){out, written > 0 && (size_t)written < size ? (size_t)written : 0};
 }
 
@@ -219,6 +232,8 @@ void connection_event_close(struct fold *f, struct description *d, const char *r
         event_double(e, "scope.duration", fold_seconds(f, end - c->began));
     event_string(e, "scope.connection.closed_by", ended_by(c, reason));
     event_string(e, "scope.close.reason", reason);
+    if (c->tls_seen || c->tls_unseen)
+        event_bool(e, "scope.tls.observed", c->tls_seen);
     if (c->end_error)
         event_error(e, -c->end_error);
     event_submit(f, e);

@@ -405,6 +405,10 @@ static void closed(struct fold *f, const struct record *r, const uint8_t *payloa
         d->life = LIFE_CLOSED; /* it is in the queue already */
     else
         leave(f, d, LIFE_CLOSED);
+    if (of->connection && r->a == CLOSE_TLS_SEEN)
+        of->connection->tls_seen = true;
+    if (of->connection && r->a == CLOSE_TLS_UNSEEN)
+        of->connection->tls_unseen = true;
     talk_end(f, d, r->end, false);
     of->unsettled++;
     of->closed = r->end;

@@ -227,11 +227,6 @@ static void discover(struct drain *d)
 
 /* ------------------------------------------------------------------ reclaim */
 
-void drain_prepare(void)
-{
-    sys(membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0);
-}
-
 /* Registering among other threads takes the kernel 5 to 10 ms: not for a process that ends at once.
  */
 static bool can_barrier(struct drain *d, bool urgent)

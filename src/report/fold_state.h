@@ -52,6 +52,8 @@ struct connection {
     bool connecting;    /* the outcome of a non-blocking connect is awaited */
     bool told;          /* its open event was due (wanted or not) */
     bool counted;       /* in connections.open */
+    bool tls_seen;      /* its TLS is one that we look into: a handshake or plaintext was told of */
+    bool tls_unseen;    /* ciphertext went by, and nothing of what it says */
     int end_error;      /* errno of the end, ECONNRESET; 0 orderly */
 };
 

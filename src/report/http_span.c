@@ -25,9 +25,10 @@ struct told {
     uint64_t end; /* ticks */
 };
 
-static const char *version_of(const struct http_message *m)
+/* A request that asked for h2c came by HTTP/1.1, and what it got by HTTP/2. */
+static const char *version_of(const struct http_message *m, const struct http_message *response)
 {
-    if (m->major == 2)
+    if (m->major == 2 || (response && response->major == 2))
         return "2";
     return m->major == 1 && m->minor == 0 ? "1.0" : "1.1";
 }
@@ -70,7 +71,7 @@ static bool work_out(struct told *t)
         t->target.port = c ? c->peer.port : 0;
     }
     t->method = http_method_name(x->request->method);
-    t->version = version_of(x->request);
+    t->version = version_of(x->request, x->response);
     const struct conf_list *routes = &t->f->conf->traces_routes;
     if (x->server && routes->count)
         t->route = http_route((const char *const *)routes->items, routes->count, t->target.path);

@@ -14,11 +14,10 @@ size_t limits_count(size_t count, struct conf_limit limit)
 
 struct text limits_text(struct text text, struct conf_limit limit)
 {
-    const char *p = text.data, *end = p + text.length;
-    size_t characters = 0;
-
     if (!limit.limited || text.length <= limit.most / ESCAPED_BYTE)
         return text;
+    const char *p = text.data, *end = p + text.length;
+    size_t characters = 0;
     bool escaped = !json_is_utf8(text);
     if (!escaped && text.length <= limit.most)
         return text;

@@ -198,11 +198,33 @@ static void request_came(const struct arrived *a, const struct http_message *m, 
     exchange_counted(f, x, 1);
 }
 
+/*
+ * A request that asked for h2c and got it is answered on stream 1, and what it said of the size of
+ * the table is settled with that (RFC 7540, 3.2).
+ */
+static void exchange_upgraded(const struct arrived *a, struct exchange *x)
+{
+    uint32_t least = 0, last = 0;
+    x->number = 1;
+    if (!http2_settings_read(http_field(x->request, "http2-settings"), &least, &last))
+        return;
+    if (!a->way->decoder)
+        a->way->decoder = http2_decoder_new();
+    if (!a->way->decoder)
+        return;
+    http2_decoder_settings(a->way->decoder, true, least, last);
+    http2_decoder_settled(a->way->decoder);
+}
+
 static void response_came(const struct arrived *a, const struct http_message *m)
 {
     struct exchange *x = exchange_find(a->d->talk, a->part->number);
     if (!x)
         return;
+    if (a->part->protocol == PROTOCOL_HTTP1 && x->request && http2_is_upgrade(m)) {
+        exchange_upgraded(a, x);
+        return;
+    }
     if (a->part->flags & FRAME_INTERIM)
         return;
     if (x->response) { /* behind it comes its trailer */
@@ -394,6 +416,8 @@ void tls_record(struct fold *f, const struct record *r, const uint8_t *payload, 
     struct talk *t = found ? talk_of(found) : NULL;
     if (!t)
         return;
+    if (found->description->connection)
+        found->description->connection->tls_seen = true;
     size_t room = r->payload - sizeof(head);
     size_t n = head.name_length < room ? head.name_length : room;
     t->tls = head;

@@ -12,6 +12,7 @@
 #include <time.h>
 
 #include "os/sys.h"
+#include "report/diagnostics.h"
 #include "report/fold_process.h"
 #include "report/fold_state.h"
 
@@ -210,12 +211,12 @@ static void child_ended(struct fold *f, const struct record *r, int32_t tid)
     }
 }
 
-static void noted(struct fold *f, const struct record *r, int32_t tid)
+static void noted(struct fold *f, const struct record *r, const uint8_t *payload, int32_t tid)
 {
     static const char *const names[] = {
         [NOTE_IO_URING] = "io_uring",        [NOTE_AIO] = "aio",
         [NOTE_STDIO_UNSEEN] = "stdio",       [NOTE_SECCOMP] = "seccomp",
-        [NOTE_DEEPBIND_UNSEEN] = "deepbind",
+        [NOTE_DEEPBIND_UNSEEN] = "deepbind", [NOTE_TLS_UNSEEN] = "tls",
     };
     const char *name = r->a < sizeof(names) / sizeof(*names) ? names[r->a] : NULL;
     if (!name)
@@ -223,6 +224,11 @@ static void noted(struct fold *f, const struct record *r, int32_t tid)
     struct event *e = event_begin(f, "scope.unobserved", &scope_self, r->end, tid);
     e->record.severity = SEVERITY_WARN;
     event_string(e, "scope.unobserved.what", name);
+    struct text why = first_string(r, payload);
+    if (why.length) {
+        event_text(e, "scope.unobserved.reason", why);
+        diagnostics(DIAGNOSTICS_WARN, "%s is not observed: %.*s", name, (int)why.length, why.data);
+    }
     event_submit(f, e);
 }
 
@@ -267,7 +273,7 @@ void process_record(struct fold *f, const struct record *r, const uint8_t *paylo
         changed_directory(f, r, payload);
         break;
     case RECORD_NOTE:
-        noted(f, r, tid);
+        noted(f, r, payload, tid);
         break;
     default:
         break;

@@ -22,13 +22,6 @@ struct drain;
 struct drain *drain_new(struct region_head *region);
 void drain_free(struct drain *d);
 
-/*
- * Registers the process for the barrier that taking chunks from idle threads needs: 3 us while it
- * has one thread, so best from the constructor. Otherwise drain does it later, which takes 5 to 10
- * ms.
- */
-void drain_prepare(void);
-
 /* One record, copied out of the ring. payload has `record->payload` bytes, 8-aligned. */
 typedef void drain_take(void *context, const struct record *record, const uint8_t *payload,
                         int32_t tid);

@@ -64,31 +64,43 @@ void series_clear(struct series_set *set)
     set->table = NULL;
 }
 
-static uint64_t mix(uint64_t h, const void *data, size_t length)
+/* The product's upper half comes down, or the table's places would be of the lowest bits alone. */
+static uint64_t mix(uint64_t h, uint64_t word)
 {
-    const uint8_t *p = data;
-    for (size_t i = 0; i < length; i++)
-        h = (h ^ p[i]) * 0x100000001b3ULL;
-    return h;
+    unsigned __int128 product = (unsigned __int128)(h ^ word) * 0x9e3779b97f4a7c15ULL;
+    return (uint64_t)product ^ (uint64_t)(product >> 64);
+}
+
+/* The length too, so that texts that stand next to each other are told apart. */
+static uint64_t mix_text(uint64_t h, struct text t)
+{
+    const char *p = t.data;
+    size_t left = t.length;
+    uint64_t word;
+    for (; left >= sizeof(word); left -= sizeof(word), p += sizeof(word)) {
+        memcpy(&word, p, sizeof(word));
+        h = mix(h, word);
+    }
+    word = 0;
+    for (size_t i = 0; i < left; i++)
+        word = word << 8 | (uint8_t)p[i];
+    return mix(h + t.length, word);
 }
 
 static uint64_t hash_of(uint32_t instrument, const struct attribute *a, uint32_t count)
 {
-    uint64_t h = mix(0xcbf29ce484222325ULL, &instrument, sizeof(instrument));
+    uint64_t h = mix(0xcbf29ce484222325ULL, instrument);
     for (uint32_t i = 0; i < count; i++) {
-        h = mix(h, a[i].key.data, a[i].key.length);
-        if (a[i].type == VALUE_TEXT)
-            h = mix(h, a[i].text.data, a[i].text.length);
-        else
-            h = mix(h, &a[i].integer, sizeof(a[i].integer));
-        h = mix(h, "", 1);
+        h = mix_text(h, a[i].key);
+        h = a[i].type == VALUE_TEXT ? mix_text(h, a[i].text) : mix(h, (uint64_t)a[i].integer);
     }
     return h ? h : 1;
 }
 
 static bool text_same(struct text a, struct text b)
 {
-    return a.length == b.length && (!a.length || !memcmp(a.data, b.data, a.length));
+    return a.length == b.length &&
+           (a.data == b.data || !a.length || !memcmp(a.data, b.data, a.length));
 }
 
 static bool same(const struct series *s, const struct attribute *a, uint32_t count)

@@ -14,7 +14,7 @@ static const char *const watches[] = {"files",     "sockets", "names",    "proce
 static const char *const notes[] = {
     [NOTE_IO_URING] = "io_uring",        [NOTE_AIO] = "aio",
     [NOTE_STDIO_UNSEEN] = "stdio",       [NOTE_SECCOMP] = "seccomp",
-    [NOTE_DEEPBIND_UNSEEN] = "deepbind",
+    [NOTE_DEEPBIND_UNSEEN] = "deepbind", [NOTE_TLS_UNSEEN] = "tls",
 };
 static const char *const states[] = {
     [SINK_IDLE] = "idle", [SINK_OK] = "ok", [SINK_AWAY] = "away", [SINK_BROKEN] = "broken"};

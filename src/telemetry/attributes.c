@@ -8,8 +8,11 @@
 /* The attribute of this key, made if need be; NULL at the arena's limit (counted as dropped). */
 static struct attribute *slot(struct attribute_list *list, const char *key)
 {
+    size_t length = strlen(key);
+
     for (size_t i = 0; i < list->count; i++) {
-        if (list->items[i].key.data == key || text_is(list->items[i].key, key))
+        struct text has = list->items[i].key;
+        if (has.length == length && (has.data == key || !memcmp(has.data, key, length)))
             return &list->items[i];
     }
     if (list->count == list->room) {
@@ -25,7 +28,7 @@ static struct attribute *slot(struct attribute_list *list, const char *key)
         list->room = room;
     }
     struct attribute *a = &list->items[list->count++];
-    a->key = text_of(key);
+    a->key = (struct text){key, length};
     return a;
 }
 

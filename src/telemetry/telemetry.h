@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #define TELEMETRY_SCHEMA_URL "https://opentelemetry.io/schemas/1.44.0"
 
@@ -21,8 +22,19 @@ struct text {
     size_t length;
 };
 #define TEXT(literal) ((struct text){(literal), sizeof(literal) - 1})
-struct text text_of(const char *string); /* of a NUL-ended string; {NULL, 0} for NULL */
-bool text_is(struct text t, const char *string);
+
+/* Of a NUL-ended string; {NULL, 0} for NULL. Here, so that a literal's length is known. */
+static inline struct text text_of(const char *string)
+{
+    return (struct text){string, string ? strlen(string) : 0};
+}
+
+static inline bool text_is(struct text t, const char *string)
+{
+    size_t length = strlen(string);
+
+    return t.length == length && (!length || !memcmp(t.data, string, length));
+}
 
 enum value_type { VALUE_TEXT, VALUE_BOOL, VALUE_INT, VALUE_DOUBLE, VALUE_TEXTS };
 

@@ -528,13 +528,17 @@ static const char *words(const struct http *h, CURLcode code)
 static int http_step(struct http *h, struct http_result *result, struct http_wait *wait)
 {
     CURLcode code = CURLE_OK;
-    long status = 0;
+    long status = 0, sent = 0;
 
+    result->unsent = false;
     if (!h->under_way)
         return -EIO;
     if (drive(h, &code, wait) == -EAGAIN)
         return -EAGAIN;
     curl_easy_getinfo(h->easy, CURLINFO_RESPONSE_CODE, &status);
+    /* A handshake that failed, for instance. */
+    result->unsent =
+        curl_easy_getinfo(h->easy, CURLINFO_REQUEST_SIZE, &sent) == CURLE_OK && sent == 0;
     over(h);
     result->retry_after = h->retry_after;
     result->error = words(h, code);

@@ -18,7 +18,7 @@ enum { HTTP_REPLY_MAX = 4 << 20 };
 /* Both sides must have been built from one contract: its number, and the sizes of what they share.
  */
 #define HTTP_LIBRARY_VERSION \
-    (2u << 24 | (uint32_t)sizeof(struct http_options) << 12 | (uint32_t)sizeof(struct http_library))
+    (3u << 24 | (uint32_t)sizeof(struct http_options) << 12 | (uint32_t)sizeof(struct http_library))
 
 struct http_host {
     void *(*alloc)(size_t size);
@@ -38,6 +38,7 @@ struct http_result {
     struct reply reply;      /* valid until the next call */
     const char *retry_after; /* the header's value, "" if there was none */
     const char *error;       /* of -EIO and -ESTALE: in words */
+    bool unsent;             /* of -EIO: nothing of the request went out */
 };
 
 /* What has to happen before the next step is of use. */

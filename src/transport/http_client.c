@@ -251,9 +251,9 @@ static int finish(struct transport *t, uint64_t deadline)
         lifeline_end();
         if (r != -EAGAIN) {
             s->under_way = false;
+            t->exposed = r != 0 && !s->result.unsent;
             if (r == -EIO)
                 return away(t, s->result.error);
-            t->exposed = r != 0;
             if (r == 0)
                 s->retry_after = retry_after(s->result.retry_after, now_unix());
             return r;

@@ -268,7 +268,6 @@ int main(int argc, char **argv)
                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (region == MAP_FAILED || fd_table == MAP_FAILED || region_init(region, REGION, 1024, 1200))
         return 1;
-    drain_prepare();
     region->watch = WATCH_METRICS | WATCH_FILES | WATCH_SOCKETS;
     ticks_are_tsc = 1;
     double start = nano();

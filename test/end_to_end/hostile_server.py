@@ -9,6 +9,7 @@ answer says what happens from there on. Sockets alone, because no HTTP library s
 """
 import dataclasses
 import gzip
+import json
 import pathlib
 import shutil
 import socket
@@ -41,6 +42,7 @@ class Request:
     answer: "Answer" = None
     protocol: str = "http/1.1"
     pid: int = 0  # of a unix socket's peer
+    tls: str = None  # "TLSv1.3"
 
     def header(self, name):
         """Its value; None: absent; it fails when it is there twice."""
@@ -216,8 +218,8 @@ class Gone(Exception):
 
 class HostileServer:
     def __init__(self, answers: Callable = always(OK), tls=None, client_ca=None, h2=False, unix=None, port=0,
-                 accept=True, backlog=100, host="127.0.0.1"):
-        """tls: (certificate, key); accept=False: connections wait in the backlog, for ever."""
+                 accept=True, backlog=100, host="127.0.0.1", tls_most=None):
+        """tls: (certificate, key); tls_most: no version above; accept=False: connections wait in the backlog, for ever."""
         self.answers, self.requests, self.lock = answers, [], threading.Lock()
         self.connections = 0
         self.tls_failures, self.closing = [], threading.Event()
@@ -228,6 +230,8 @@ class HostileServer:
             if client_ca:
                 self.context.verify_mode = ssl.CERT_REQUIRED
                 self.context.load_verify_locations(str(client_ca))
+            if tls_most:
+                self.context.maximum_version = tls_most
             self.context.set_alpn_protocols(["h2", "http/1.1"] if h2 else ["http/1.1"])
         if unix:
             self.socket = socket.socket(socket.AF_UNIX)
@@ -334,6 +338,10 @@ class HostileServer:
                 out.lines.extend(request.lines())
         return out
 
+    def json_lines(self):
+        """Of NDJSON over HTTP: every line that came."""
+        return [json.loads(line) for r in list(self.requests) if r.whole for line in r.body.splitlines()]
+
     def wait(self, what, timeout=30):
         """Until what(self) is true, or fails."""
         end = time.monotonic() + timeout
@@ -372,7 +380,8 @@ class Http1:
             while line := self.line():
                 name, value = line.split(":", 1)
                 headers.append((name.lower(), value.strip()))
-            request = Request(0, self.number, served, time.monotonic(), method, path, version, headers)
+            request = Request(0, self.number, served, time.monotonic(), method, path, version, headers,
+                              tls=self.socket.version() if self.server.context else None)
             answer = self.server.keep(request)
             if not self.respond(request, answer):
                 return

@@ -10,6 +10,7 @@ import json
 from observe import Recording
 
 TEMPORALITY = {1: "delta", 2: "cumulative"}
+KINDS = {1: "internal", 2: "server", 3: "client", 4: "producer", 5: "consumer"}
 
 
 def any_value(value):
@@ -62,6 +63,12 @@ def point_value(point, kind):
     return out
 
 
+def exemplar(one):
+    out = {"value": number(one), "time_ns": int(one.get("timeUnixNano", 0))}
+    out.update({name: one[key] for name, key in (("trace_id", "traceId"), ("span_id", "spanId")) if one.get(key)})
+    return out
+
+
 def metric_lines(tree):
     for resource in tree.get("resourceMetrics", []):
         about = attributes(resource.get("resource", {}).get("attributes"))
@@ -76,6 +83,8 @@ def metric_lines(tree):
                             "time_ns": int(point.get("timeUnixNano", 0)), "start_ns": int(point.get("startTimeUnixNano", 0))}
                     if "aggregationTemporality" in data:
                         line["temporality"] = TEMPORALITY[data["aggregationTemporality"]]
+                    if point.get("exemplars"):
+                        line["exemplars"] = [exemplar(e) for e in point["exemplars"]]
                     if kind == "sum":
                         line["monotonic"] = data.get("isMonotonic", False)
                     yield line
@@ -105,10 +114,14 @@ def span_lines(tree):
         about = attributes(resource.get("resource", {}).get("attributes"))
         for scope in resource.get("scopeSpans", []):
             for span in scope.get("spans", []):
-                line = {"signal": "span", "name": span.get("name", ""), "kind": span.get("kind", 0), "resource": about,
+                line = {"signal": "span", "name": span.get("name", ""), "kind": KINDS.get(span.get("kind"), 0), "resource": about,
                         "scope": scope.get("scope", {}).get("name"), "attributes": attributes(span.get("attributes")),
-                        "start_ns": int(span.get("startTimeUnixNano", 0)), "end_ns": int(span.get("endTimeUnixNano", 0))}
-                for key, name in (("trace_id", "traceId"), ("span_id", "spanId"), ("parent_span_id", "parentSpanId")):
+                        "start_ns": int(span.get("startTimeUnixNano", 0)), "end_ns": int(span.get("endTimeUnixNano", 0)),
+                        "flags": span.get("flags", 0)}
+                if span.get("status", {}).get("code"):
+                    line["status"] = {1: "ok", 2: "error"}[span["status"]["code"]]
+                for key, name in (("trace_id", "traceId"), ("span_id", "spanId"), ("parent_span_id", "parentSpanId"),
+                                  ("trace_state", "traceState")):
                     if span.get(name):
                         line[key] = span[name]
                 yield line
@@ -130,6 +143,8 @@ def message_lines(message):
         for key in ("trace_id", "span_id", "parent_span_id"):
             if key in line:
                 line[key] = base64.b64decode(line[key]).hex()
+        for one in line.get("exemplars", []):
+            one.update({key: base64.b64decode(one[key]).hex() for key in ("trace_id", "span_id") if key in one})
         yield line
 
 

@@ -1,48 +1,15 @@
 """HTTP inside real programs: delivered at the end, not noticed, and in step with forks."""
-import gzip
-import http.server
-import json
 import subprocess
-import threading
 
 import pytest
+from hostile_server import HostileServer
 from observe import bare, free_port, scope_environment
-
-
-class Collector(http.server.ThreadingHTTPServer):
-    """Takes every POST, and keeps its lines."""
-
-    daemon_threads = True
-
-    def __init__(self):
-        self.lines, self.requests = [], 0
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server_address[1]}/in"
-        threading.Thread(target=self.serve_forever, daemon=True).start()
-
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def do_POST(self):
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        self.server.requests += 1
-        if self.headers.get("Content-Encoding") == "gzip":
-            body = gzip.decompress(body)
-        self.server.lines += [json.loads(line) for line in body.splitlines()]
-        self.send_response(200)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def log_message(self, *_):
-        pass
 
 
 @pytest.fixture
 def collector():
-    with Collector() as c:
-        yield c
-        c.shutdown()
+    with HostileServer() as server:
+        yield server
 
 
 def run(command, to, sets=None, timeout=60):
@@ -51,10 +18,10 @@ def run(command, to, sets=None, timeout=60):
 
 def test_a_short_program_delivers(collector):
     command = ["cat", "/etc/hostname"]
-    done = run(command, collector.url)
+    done = run(command, collector.url + "/in")
     plain = bare(command)
     assert (done.returncode, done.stdout, done.stderr) == (plain.status, plain.stdout, plain.stderr)
-    assert any(l["signal"] == "metric" for l in collector.lines)
+    assert any(l["signal"] == "metric" for l in collector.json_lines())
 
 
 FORKS = """
@@ -77,9 +44,9 @@ print(n > 20, "libscope-http" in open("/proc/self/maps").read())
 
 def test_forks_while_requests_go_out(collector):
     """Every child ends as it should and delivers by a connection of its own; the parent's goes on."""
-    done = run(["python3", "-c", FORKS], collector.url, {"metrics.interval": "1s"})
+    done = run(["python3", "-c", FORKS], collector.url + "/in", {"metrics.interval": "1s"})
     assert (done.returncode, done.stdout, done.stderr) == (0, b"True True\n", b"")
-    assert len({l["resource"]["process.pid"] for l in collector.lines}) > 20
+    assert len({l["resource"]["process.pid"] for l in collector.json_lines()}) > 20
 
 
 def test_nobody_there_maps_nothing():
@@ -94,7 +61,7 @@ def test_nobody_there_maps_nothing():
                                      ["python3", "-c", "import ssl; print(ssl.create_default_context().check_hostname)"],
                                      ["curl", "--version"]], ids=lambda c: c[0])
 def test_programs_with_a_tls_of_their_own(collector, command):
-    done = run(command, collector.url)
+    done = run(command, collector.url + "/in")
     plain = bare(command)
     assert (done.returncode, done.stdout, done.stderr) == (plain.status, plain.stdout, plain.stderr)
     assert collector.requests

@@ -766,6 +766,7 @@ def shown(variables):
     ("OTEL_PROPAGATORS", "b3multi, baggage,b3multi", "traces.propagators", "[b3multi, baggage]"),
     ("OTEL_METRICS_EXEMPLAR_FILTER", "always_on", "metrics.exemplars", "always_on"),
     ("OTEL_LOG_LEVEL", "debug", "diagnostics.level", "debug"),
+    ("OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS", "GET,get", "traces.methods", "[GET, get]"),
     ("OTEL_BSP_SCHEDULE_DELAY", "3000", "otlp.traces.interval", "3s"),
     ("OTEL_BSP_EXPORT_TIMEOUT", "4000", "otlp.traces.export_timeout", "4s"),
     ("OTEL_BSP_MAX_QUEUE_SIZE", "900", "otlp.traces.queue", "900"),

@@ -1,47 +1,29 @@
 """Forks while the reporter is at it: nothing is lost, nothing comes twice, nobody waits, whoever inherits a connection leaves it alone."""
 import collections
-import gzip
-import http.server
 import json
 import subprocess
-import threading
 
 import pytest
+from hostile_server import HostileServer
 from observe import scope_environment
-
-
-class Requests(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def do_POST(self):
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        if self.headers.get("Content-Encoding") == "gzip":
-            body = gzip.decompress(body)
-        self.server.got.append((self.path, self.client_address[1], json.loads(body)))
-        self.send_response(200)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def log_message(self, *unused):
-        pass
 
 
 @pytest.fixture
 def server():
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Requests)
-    server.request_queue_size = 128
-    server.got = []
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield server
-    server.shutdown()
-    server.server_close()
+    with HostileServer(backlog=128) as server:
+        yield server
+
+
+def messages(server):
+    """(request, message) of every request for logs."""
+    return [(r, json.loads(r.body)) for r in server.of("logs") if r.whole]
 
 
 def log_lines(server):
     """(pid, line) of every plain log record that came."""
     out = []
-    for path, _, message in server.got:
-        for group in message.get("resourceLogs", []) if path == "/v1/logs" else []:
+    for _, message in messages(server):
+        for group in message["resourceLogs"]:
             pid = next(a["value"]["intValue"] for a in group["resource"]["attributes"] if a["key"] == "process.pid")
             out += [(int(pid), record["body"]["stringValue"]) for scope in group["scopeLogs"] for record in scope["logRecords"]
                     if not record.get("eventName") and "body" in record]
@@ -70,7 +52,7 @@ os.write(1, b"done\\n")
 
 @pytest.mark.parametrize("child", ["pass", "time.sleep(0.03)"], ids=["ends at once", "lives on"])
 def test_forks_during_exports(tmp_path, server, child):
-    env = scope_environment("", {"SCOPE_OTLP_TO": f"http://127.0.0.1:{server.server_address[1]}", "SCOPE_OTLP_PROTOCOL": "json"},
+    env = scope_environment("", {"SCOPE_OTLP_TO": server.url, "SCOPE_OTLP_PROTOCOL": "json"},
                             {"otlp.logs.interval": "10ms", "otlp.metrics.interval": "100ms"})
     del env["SCOPE_NDJSON_TO"]
     done = subprocess.run(["/usr/bin/python3", "-c", FORKS % child], env=env, capture_output=True, timeout=120)
@@ -82,9 +64,9 @@ def test_forks_during_exports(tmp_path, server, child):
     assert len({pid for pid, line in lines if line.startswith("child")}) == 150
     # the parent kept its connection through all forks
     parent = next(pid for pid, line in lines if line == "done")
-    instances = {a["value"]["stringValue"] for _, _, m in server.got for g in m.get("resourceLogs", [])
+    instances = {a["value"]["stringValue"] for _, m in messages(server) for g in m["resourceLogs"]
                  for a in g["resource"]["attributes"] if a["key"] == "service.instance.id"}
     assert len(instances) == 151
-    connections = {port for path, port, m in server.got if path == "/v1/logs" for g in m["resourceLogs"]
+    connections = {r.connection for r, m in messages(server) for g in m["resourceLogs"]
                    if any(a["key"] == "process.pid" and int(a["value"]["intValue"]) == parent for a in g["resource"]["attributes"])}
     assert len(connections) <= 3, "a fork cut the parent's connection"

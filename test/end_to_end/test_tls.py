@@ -2,14 +2,13 @@
 
 Certificates are made by openssl, the server is Python's. The library's own words come from its diagnostics.
 """
-import gzip
-import http.server
 import socket
 import ssl
 import subprocess
 import threading
 
 import pytest
+from hostile_server import HostileServer
 from observe import Recording, need, scope_environment
 
 MESSAGE = "a line that travels"
@@ -23,47 +22,18 @@ def certificate(directory, name, names="DNS:localhost,IP:127.0.0.1", days="2", s
     return str(cert), str(key)
 
 
-class Requests(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def do_POST(self):
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        if self.headers.get("Content-Encoding") == "gzip":
-            body = gzip.decompress(body)
-        self.server.got.append((self.path, self.connection.version(), body))
-        self.send_response(200)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def log_message(self, *unused):
-        pass
-
-
 @pytest.fixture
 def https():
-    """https(cert, key, ...) starts a server; its .got has what came, its .port where it is."""
+    """https(cert, key, ...) starts a server."""
     servers = []
 
-    def start(cert, key, ask_for=None, least=None):
-        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Requests)
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(cert, key)
-        if ask_for:
-            context.verify_mode = ssl.CERT_REQUIRED
-            context.load_verify_locations(ask_for)
-        if least:
-            context.maximum_version = least
-        server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
-        server.got, server.port = [], server.server_address[1]
-        server.handle_error = lambda *unused: None
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        servers.append(server)
-        return server
+    def start(cert, key, **how):
+        servers.append(HostileServer(tls=(cert, key), **how))
+        return servers[-1]
 
     yield start
     for server in servers:
-        server.shutdown()
-        server.server_close()
+        server.stop()
 
 
 def send(tmp_path, url, ca, **sets):
@@ -81,16 +51,16 @@ def test_what_is_verified_is_delivered(tmp_path, https):
     cert, key = certificate(tmp_path, "localhost")
     server = https(cert, key)
     assert send(tmp_path, f"https://localhost:{server.port}", cert) == ""
-    assert {path for path, _, _ in server.got} == {"/v1/metrics", "/v1/logs"}
-    assert any(MESSAGE.encode() in body for _, _, body in server.got)
-    assert {version for _, version, _ in server.got} == {"TLSv1.3"}
+    assert {r.path for r in server.requests} == {"/v1/metrics", "/v1/logs"}
+    assert any(MESSAGE.encode() in r.body for r in server.requests)
+    assert {r.tls for r in server.requests} == {"TLSv1.3"}
 
 
 def test_tls_1_2_is_enough(tmp_path, https):
     cert, key = certificate(tmp_path, "localhost")
-    server = https(cert, key, least=ssl.TLSVersion.TLSv1_2)
+    server = https(cert, key, tls_most=ssl.TLSVersion.TLSv1_2)
     assert send(tmp_path, f"https://127.0.0.1:{server.port}/", cert) == ""
-    assert {version for _, version, _ in server.got} == {"TLSv1.2"}
+    assert {r.tls for r in server.requests} == {"TLSv1.2"}
 
 
 @pytest.mark.parametrize("what", ["unknown CA", "wrong name"])
@@ -99,7 +69,7 @@ def test_who_is_not_verified_gets_nothing(tmp_path, https, what):
     other, _ = certificate(tmp_path, "other")
     server = https(cert, key)
     said = send(tmp_path, f"https://localhost:{server.port}", cert if what == "wrong name" else other)
-    assert server.got == []
+    assert server.requests == []
     assert ("certificate problem" if what == "unknown CA" else "subject name") in said
     assert "still wait for a sink" in said
 
@@ -114,18 +84,18 @@ def test_a_certificate_that_has_expired(tmp_path, https):
                     "-days", "-1", "-extfile", tmp_path / "names", "-out", cert], check=True, capture_output=True)
     server = https(str(cert), str(key))
     assert "certificate has expired" in send(tmp_path, f"https://localhost:{server.port}", authority)
-    assert server.got == []
+    assert server.requests == []
 
 
 def test_a_client_certificate_is_shown(tmp_path, https):
     cert, key = certificate(tmp_path, "localhost")
     ours, our_key = certificate(tmp_path, "client")
-    server = https(cert, key, ask_for=ours)
+    server = https(cert, key, client_ca=ours)
     url = f"https://localhost:{server.port}"
     send(tmp_path, url, cert)
-    assert server.got == []
+    assert server.requests == []
     send(tmp_path, url, cert, **{"otlp.client_cert": ours, "otlp.client_key": our_key})
-    assert any(MESSAGE.encode() in body for _, _, body in server.got)
+    assert any(MESSAGE.encode() in r.body for r in server.requests)
 
 
 def test_lines_over_tls(tmp_path):

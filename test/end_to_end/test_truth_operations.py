@@ -241,7 +241,7 @@ ELSEWHERE = set("""__fork __vfork __wait __waitpid _Exit _Fork _exit abort clone
     res_nquery res_nquerydomain res_nsearch res_query res_querydomain res_search
     __syslog_chk __vsyslog_chk closelog openlog setlogmask syslog vsyslog
     __poll_chk __ppoll_chk clock_nanosleep epoll_pwait epoll_pwait2 epoll_wait msgrcv nanosleep pause poll ppoll
-    pselect pthread_cond_clockwait pthread_cond_timedwait pthread_cond_wait select sem_clockwait sem_timedwait sem_wait semop semtimedop sigsuspend sigtimedwait sigwait sigwaitinfo sleep usleep
+    pselect select sem_clockwait sem_timedwait sem_wait semop semtimedop sigsuspend sigtimedwait sigwait sigwaitinfo sleep usleep
     dlclose dlmopen dlopen mlockall prctl setegid seteuid setgid setns setregid setresgid setresuid setreuid setuid sigaltstack
     unshare
     aio_read aio_read64 aio_write aio_write64 lio_listio lio_listio64""".split())

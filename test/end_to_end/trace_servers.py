@@ -132,6 +132,7 @@ defaults
     mode http
     log global
     option dontlognull
+    option http-ignore-probes
     log-format "%HM %HU %ST %U %Ta"
     timeout connect 5s
     timeout client 30s
@@ -167,7 +168,7 @@ process.on('SIGTERM', () => process.exit(0));
 """
 
 PYTHON_HTTP = """
-import http.server, sys, time
+import http.server, signal, sys, time
 ANSWERS = {"/page": (200, b"p" * 30000), "/small": (200, b"small"), "/slow": (200, b"slow!"), "/error": (500, b"error")}
 log = open(sys.argv[2], "ab", 0)
 class Answer(http.server.BaseHTTPRequestHandler):
@@ -194,7 +195,9 @@ class Answer(http.server.BaseHTTPRequestHandler):
     def log_message(self, *about): pass
 http.server.ThreadingHTTPServer.daemon_threads = True
 http.server.ThreadingHTTPServer.request_queue_size = 200
-http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Answer).serve_forever()
+server = http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Answer)
+signal.signal(signal.SIGTERM, lambda *about: sys.exit(0))
+server.serve_forever()
 """
 
 WSGI = """

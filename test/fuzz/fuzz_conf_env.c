@@ -1,6 +1,7 @@
 /*
- * Fuzzes the environment: the input is NUL-separated variables; a first byte of '=' puts the rest
- * behind OTEL_RESOURCE_ATTRIBUTES, one of ':' (taken for '=') behind OTEL_EXPORTER_OTLP_HEADERS.
+ * Fuzzes the environment: the input is NUL-separated variables; a first byte (taken for '=') of '='
+ * puts the rest behind OTEL_RESOURCE_ATTRIBUTES, of ':' behind OTEL_EXPORTER_OTLP_HEADERS, of ';'
+ * behind OTEL_ENTITIES.
  */
 #include <stdint.h>
 #include <stdio.h>
@@ -20,19 +21,45 @@ static void check(void *context, const struct conf_trouble *trouble)
         abort();
 }
 
+static void check_keys(const struct conf_list *keys, size_t least)
+{
+    if (keys->count < least)
+        abort();
+    for (size_t i = 0; i < keys->count; i++)
+        if (!keys->items[i][0] || strpbrk(keys->items[i], "{}[]@;,= "))
+            abort();
+}
+
+/* Each thing is there once. */
+static void check_entities(const struct conf *conf)
+{
+    for (size_t i = 0; i < conf->entity_count; i++) {
+        const struct conf_entity *e = &conf->entities[i];
+        if (!e->type[0] || (e->schema_url && !strchr(e->schema_url, ':')))
+            abort();
+        check_keys(&e->id, 1);
+        check_keys(&e->description, 0);
+        for (size_t k = 0; k < i; k++)
+            if (strcmp(conf->entities[k].type, e->type) == 0 &&
+                strcmp(conf->entities[k].id.items[0], e->id.items[0]) == 0)
+                abort();
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const char attributes[] = "OTEL_RESOURCE_ATTRIBUTES";
-    static const char headers[] = "OTEL_EXPORTER_OTLP_HEADERS";
+    static const char names[][32] = {"OTEL_RESOURCE_ATTRIBUTES", "OTEL_EXPORTER_OTLP_HEADERS",
+                                     "OTEL_ENTITIES"};
+    static const char firsts[] = "=:;";
     char *variables[VARIABLES + 2], *printed = NULL;
     size_t count = 0, length;
-    bool is_headers = size && data[0] == ':';
-    const char *name = is_headers ? headers : size && data[0] == '=' ? attributes : "";
+    const char *first = size && data[0] ? strchr(firsts, data[0]) : NULL;
+    const char *name = first ? names[first - firsts] : "";
     size_t prefix = strlen(name);
     char *text = malloc(prefix + size + 1);
     memcpy(text, name, prefix);
     memcpy(text + prefix, data, size);
-    if (is_headers)
+    if (first)
         text[prefix] = '=';
     text[prefix + size] = 0;
     for (char *at = text; at < text + prefix + size && count < VARIABLES; at += strlen(at) + 1)
@@ -48,6 +75,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         for (size_t i = 0; i < conf->attributes.count; i++)
             if (!conf->attributes.items[i].key[0] || !conf->attributes.items[i].value[0])
                 abort();
+        check_entities(conf);
         const struct conf_pairs *all = &conf->otlp_all.headers;
         for (size_t i = 0; i < all->count; i++)
             if (!all->items[i].key[0] || strpbrk(all->items[i].key, " :\r\n") ||

@@ -319,6 +319,25 @@ static void entities_that_cannot_be_read(void **state)
     }
 }
 
+static void known_methods(void **state)
+{
+    (void)state;
+    struct reported r;
+    struct conf *c = load_with(NULL, NULL, &r);
+    list_is(&c->traces_methods, "CONNECT,DELETE,GET,HEAD,OPTIONS,PATCH,POST,PUT,QUERY,TRACE");
+    conf_free(c);
+    /* They replace the default, and their letters count. */
+    c = load_with(
+        ENVIRONMENT((char *)"OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS= get, PURGE,,PROPFIND "), NULL,
+        &r);
+    empty(&r);
+    list_is(&c->traces_methods, "get,PURGE,PROPFIND");
+    conf_free(c);
+    c = load_with(ENVIRONMENT((char *)"OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS=,"), NULL, &r);
+    assert_int_equal(c->traces_methods.count, 10);
+    conf_free(c);
+}
+
 static void exemplar_filter(void **state)
 {
     (void)state;
@@ -450,7 +469,7 @@ static const char whole[] =
     "logger_provider:\n"
     "  processors: [{simple: {exporter: {otlp_http: }}}]\n"
     "  limits: {attribute_value_length_limit: 0}\n"
-    "instrumentation/development: {general: {}}\n";
+    "instrumentation/development: {general: {http: {server: {known_methods: [GET, Purge]}}}}\n";
 
 static void declarative_file(void **state)
 {
@@ -470,6 +489,7 @@ static void declarative_file(void **state)
     holds(c->span_links, 12);
     holds(c->event_attributes, 13);
     holds(c->link_attributes, 14);
+    list_is(&c->traces_methods, "GET,Purge");
     assert_int_equal(c->propagators.count, 3);
     assert_string_equal(c->propagators.items[0], "b3");
     assert_string_equal(c->propagators.items[2], "baggage");
@@ -612,6 +632,7 @@ int main(void)
         cmocka_unit_test(limits),
         cmocka_unit_test(entities),
         cmocka_unit_test(entities_that_cannot_be_read),
+        cmocka_unit_test(known_methods),
         cmocka_unit_test(exemplar_filter),
         cmocka_unit_test(temporality_and_histograms),
         cmocka_unit_test(numbers_that_are_none_are_passed_over),

@@ -50,7 +50,7 @@ static void outside(void **state)
     assert_int_equal(fd_closing(-5), 0);
     assert_int_equal(fd_closing(FD_TABLE_SIZE), 0);
     fd_change(FD_TABLE_SIZE, 1, FD_OPEN, 0);
-    fd_set_kind(-1, 1, KIND_FILE);
+    fd_change(-1, 1, FD_OPEN, 0);
     assert_int_not_equal(fd_opened(region, FD_TABLE_SIZE - 1, KIND_FILE, 0), 0);
 }
 
@@ -89,15 +89,13 @@ static void changes_are_for_one_life(void **state)
     fd_entry e = fd_opened(region, 5, KIND_SOCKET, 0);
     fd_change(5, FD_GENERATION(e), FD_CONNECTED | FD_NONBLOCK, 0);
     fd_change(5, FD_GENERATION(e), 0, FD_NONBLOCK);
-    fd_set_kind(5, FD_GENERATION(e), KIND_UDP);
     e = fd_get(5);
     assert_true(e & FD_CONNECTED && e & FD_OPEN && !(e & FD_NONBLOCK));
-    assert_int_equal(FD_KIND(e), KIND_UDP);
+    assert_int_equal(FD_KIND(e), KIND_SOCKET);
     fd_change(5, FD_GENERATION(e), 0xff, 0); /* flags alone, never the kind */
-    assert_int_equal(FD_KIND(fd_get(5)), KIND_UDP);
+    assert_int_equal(FD_KIND(fd_get(5)), KIND_SOCKET);
     fd_entry next = fd_opened(region, 5, KIND_FILE, 0);
     fd_change(5, FD_GENERATION(e), FD_ENDED, FD_OPEN);
-    fd_set_kind(5, FD_GENERATION(e), KIND_TCP);
     assert_int_equal(fd_get(5), next);
 }
 

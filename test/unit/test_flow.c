@@ -262,6 +262,21 @@ static void a_thread_that_waits_keeps_what_is_not_answered(void **state)
     assert_true(trace_is_none(&lane->context));
 }
 
+/* A pool's thread answers what another has read, and may take up anything then. */
+static void a_context_that_was_lent_ends_with_the_answer(void **state)
+{
+    (void)state;
+    struct lane *reader = lane;
+    open_fd(5, FD_SERVER);
+    in(5, GET);
+    lane = lane_bind(region, getpid(), 8);
+    out(5, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\no");
+    assert_false(trace_is_none(&lane->context));
+    out(5, "k");
+    assert_true(trace_is_none(&lane->context));
+    assert_false(trace_is_none(&reader->context));
+}
+
 static void adoption_has_limits(void **state)
 {
     (void)state;
@@ -504,6 +519,112 @@ static void a_direction_is_lost_once(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
 
+static void connects(int fd)
+{
+    struct flow_bytes m = moved_at(fd, 0);
+    flow_connects(region, &m);
+}
+
+static const struct span *of_peer(enum span_kind kind, const char *path)
+{
+    for (size_t i = 0; i < span_count; i++)
+        for (size_t k = 0; spans[i].kind == kind && k < spans[i].attributes.count; k++) {
+            const struct attribute *a = &spans[i].attributes.items[k];
+            if ((text_is(a->key, "url.path") || text_is(a->key, "url.full")) &&
+                a->text.length >= strlen(path) &&
+                !memcmp(a->text.data + a->text.length - strlen(path), path, strlen(path)))
+                return &spans[i];
+        }
+    fail_msg("no span of %s", path);
+    return NULL;
+}
+
+/* A proxy: both wait for their connections, and each sends when the loop has the other in hand. */
+static void an_event_loop_asks_for_whom_it_connected(void **state)
+{
+    (void)state;
+    for (int fd = 5; fd <= 8; fd++)
+        open_fd(fd, fd < 7 ? FD_SERVER : 0);
+    in(5, "GET /a HTTP/1.1\r\nHost: h\r\n\r\n");
+    connects(7);
+    flow_idle(region, lane);
+    in(6, "GET /b HTTP/1.1\r\nHost: h\r\n\r\n");
+    connects(8);
+    out(7, "GET /a HTTP/1.1\r\nHost: h\r\n\r\n"); /* the context is the other's */
+    flow_idle(region, lane);
+    out(8, "GET /b HTTP/1.1\r\nHost: h\r\n\r\n"); /* there is none */
+    flow_idle(region, lane);
+    in(8, OK);
+    log_line("behind b\n");
+    out(6, OK);
+    in(7, OK);
+    out(5, OK);
+    flow_idle(region, lane);
+    out(7, "GET /c HTTP/1.1\r\nHost: h\r\n\r\n"); /* the second is nobody's */
+    in(7, OK);
+    take_spans();
+    assert_int_equal(span_count, 5);
+    const struct span *a = of_peer(SPAN_SERVER, "/a"), *b = of_peer(SPAN_SERVER, "/b");
+    assert_memory_equal(of_peer(SPAN_CLIENT, "/a")->parent_span_id, a->span_id, 8);
+    assert_memory_equal(of_peer(SPAN_CLIENT, "/a")->trace_id, a->trace_id, 16);
+    assert_memory_equal(of_peer(SPAN_CLIENT, "/b")->parent_span_id, b->span_id, 8);
+    assert_true(none(of_peer(SPAN_CLIENT, "/c")->parent_span_id, 8));
+    assert_memory_equal(line_of("behind b")->span_id, b->span_id, 8);
+}
+
+static void what_was_answered_connects_for_nobody(void **state)
+{
+    (void)state;
+    open_fd(5, FD_SERVER);
+    open_fd(7, 0);
+    in(5, GET);
+    connects(7);
+    out(5, OK);
+    flow_idle(region, lane);
+    out(7, GET);
+    in(7, OK);
+    take_spans();
+    assert_true(none(only(SPAN_CLIENT)->parent_span_id, 8));
+}
+
+static void another_thread_takes_no_connection_for_its_own(void **state)
+{
+    (void)state;
+    struct lane *first = lane;
+    open_fd(5, FD_SERVER);
+    open_fd(7, 0);
+    in(5, GET);
+    connects(7);
+    lane = lane_bind(region, getpid(), 8);
+    out(7, GET);
+    in(7, OK);
+    lane = first;
+    out(5, OK);
+    take_spans();
+    assert_true(none(only(SPAN_CLIENT)->parent_span_id, 8));
+}
+
+/* The body of one arrives while the loop's latest context is another's. */
+static void the_rest_of_a_request_is_its_own(void **state)
+{
+    (void)state;
+    for (int fd = 5; fd <= 7; fd++)
+        open_fd(fd, fd < 7 ? FD_SERVER : 0);
+    in(5, "POST /a HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\n");
+    flow_idle(region, lane);
+    in(6, "GET /b HTTP/1.1\r\nHost: h\r\n\r\n");
+    in(5, "body");
+    log_line("of a\n");
+    out(7, "GET /a HTTP/1.1\r\nHost: h\r\n\r\n");
+    in(7, OK);
+    out(5, OK);
+    out(6, OK);
+    take_spans();
+    const struct span *a = of_peer(SPAN_SERVER, "/a");
+    assert_memory_equal(only(SPAN_CLIENT)->parent_span_id, a->span_id, 8);
+    assert_memory_equal(line_of("of a")->span_id, a->span_id, 8);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -512,6 +633,7 @@ int main(void)
         TEST(of_two_at_once_it_is_not_known_which_is_worked_on),
         TEST(a_call_is_the_child_of_its_cause),
         TEST(a_thread_that_waits_keeps_what_is_not_answered),
+        TEST(a_context_that_was_lent_ends_with_the_answer),
         TEST(adoption_has_limits),
         TEST(any_split_is_the_same),
         TEST(what_is_not_read_is_left_alone),
@@ -523,6 +645,10 @@ int main(void)
         TEST(an_answer_may_overtake_the_call_that_asked),
         TEST(what_was_shown_and_not_sent_comes_again),
         TEST(a_direction_is_lost_once),
+        TEST(an_event_loop_asks_for_whom_it_connected),
+        TEST(what_was_answered_connects_for_nobody),
+        TEST(another_thread_takes_no_connection_for_its_own),
+        TEST(the_rest_of_a_request_is_its_own),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

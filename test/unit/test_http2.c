@@ -389,6 +389,45 @@ static void test_grpc_status(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
 
+/* ------------------------------------------------------------------ h2c */
+
+static bool settings(const char *value, uint32_t *least, uint32_t *last)
+{
+    *least = *last = 7;
+    return http2_settings_read((struct text){value, strlen(value)}, least, last);
+}
+
+static void test_settings_of_an_upgrade(void **state)
+{
+    (void)state;
+    uint32_t least, last;
+    assert_false(settings("AAMAAABkAAQCAAAAAAIAAAAA", &least, &last)); /* curl's: no table size */
+    assert_true(settings("AAEAAAAA", &least, &last));
+    assert_true(least == 0 && last == 0);
+    assert_true(settings("AAMAAABkAAEAAQAA", &least, &last));
+    assert_true(least == 65536 && last == 65536);
+    assert_true(settings("AAEAAABkAAEAABAA", &least, &last)); /* 100, then 4096 */
+    assert_true(least == 100 && last == 4096);
+    assert_false(settings("AAEAAAA", &least, &last)); /* one byte is missing */
+    assert_false(settings("AAEA+AAA", &least, &last));
+    assert_false(settings("", &least, &last));
+}
+
+static void test_an_upgrade_to_h2c(void **state)
+{
+    (void)state;
+    static const char yes[] =
+        "HTTP/1.1 101 Switching\r\nConnection: Upgrade\r\nUpgrade: H2C\r\n\r\n";
+    static const char no[] = "HTTP/1.1 101 Switching\r\nUpgrade: websocket\r\n\r\n";
+    static const char refused[] = "HTTP/1.1 200 OK\r\nUpgrade: h2c\r\n\r\n";
+    assert_int_equal(http1_parse(yes, sizeof(yes) - 1, arena, &m), 0);
+    assert_true(http2_is_upgrade(&m));
+    assert_int_equal(http1_parse(no, sizeof(no) - 1, arena, &m), 0);
+    assert_false(http2_is_upgrade(&m));
+    assert_int_equal(http1_parse(refused, sizeof(refused) - 1, arena, &m), 0);
+    assert_false(http2_is_upgrade(&m));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -406,6 +445,8 @@ int main(void)
         TEST(test_grpc_is),
         TEST(test_grpc_method),
         TEST(test_grpc_status),
+        TEST(test_settings_of_an_upgrade),
+        TEST(test_an_upgrade_to_h2c),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -127,6 +127,7 @@ static void a_good_certificate_is_taken(void **state)
         if (post(t, "one") != 0)
             fail_msg("%s", transport_reason(t));
         assert_int_equal(post(t, "two"), 0);
+        assert_false(transport_exposed(t));
         assert_int_equal(transport_reply(t)->status, 200);
         assert_int_equal(server_connections(s), 1);
         transport_free(t);
@@ -146,6 +147,7 @@ static void refused(const char *name, const char *ca, const char *words)
     assert_int_equal(post(t, "secret"), -EAGAIN);
     if (!strstr(transport_reason(t), words))
         fail_msg("%s", transport_reason(t));
+    assert_false(transport_exposed(t)); /* the server cannot have taken it */
     transport_free(t);
     server_end(s);
     SSL_CTX_free(tls);
