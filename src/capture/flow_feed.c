@@ -271,6 +271,8 @@ static void upgraded(struct flow *f)
     f->state = FLOW_NEW;
     f->first[0].length = f->first[1].length = 0;
     f->requests = 0;
+    f->lost[0] &= LOST_ORDER;
+    f->lost[1] &= LOST_ORDER;
     f->ids = no_ids;
     f->drawn = f->line_left = 0;
 }
@@ -289,6 +291,7 @@ static void answered(struct flow_call *call)
 static void found(struct flow_call *call, enum frame_side side, const struct frame_step *step,
                   const uint8_t *bytes)
 {
+    struct flow *f = call->flow;
     struct trace_ids ids = no_ids;
     if (is_request_head(side, step)) {
         if (call->m->direction == 'r')
@@ -300,8 +303,12 @@ static void found(struct flow_call *call, enum frame_side side, const struct fra
         answered(call);
     if (side == SIDE_REQUEST && step->what == FRAME_BODY && step->used)
         body_moves(call);
-    if (step->what == FRAME_LOST)
+    if (step->what == FRAME_LOST) {
+        if (f->lost[call->way] & LOST_TOLD)
+            return;
+        __atomic_fetch_or(&f->lost[call->way], LOST_TOLD, __ATOMIC_RELAXED);
         drop_count(call->region, DROP_FLOW, 1);
+    }
     if (step->what != FRAME_BODY || step->flags & (FRAME_END | FRAME_HEAD_END) || step->body)
         tell(call, side, step, &ids, bytes);
 }
@@ -313,7 +320,7 @@ uint64_t flow_feed(struct flow_call *call, const uint8_t *bytes, uint64_t length
     uint64_t done = 0;
 
     if (f->state == FLOW_HTTP2 && !bytes) { /* nobody knows what went by */
-        f->lost[call->way] = 1;
+        __atomic_fetch_or(&f->lost[call->way], LOST_ORDER, __ATOMIC_RELAXED);
         drop_count(call->region, DROP_FLOW, 1);
         return length;
     }
