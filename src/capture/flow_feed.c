@@ -138,6 +138,17 @@ static const struct trace_ids *caused(struct region_head *region, const struct f
     return f ? &f->ids : NULL;
 }
 
+/*
+ * Whether a thread connected for a request of which nothing is known any more (of several on one
+ * connection of HTTP/2 the latest alone is), and has turned to another one: it is not for that.
+ */
+static int is_of_another(const struct flow_bytes *m, const struct flow_cause *cause)
+{
+    const struct lane *lane = m->lane;
+    return cause->tid && cause->tid == lane->tid && !trace_is_none(&lane->context) &&
+           trace_differ(cause->span_id, lane->context.span_id, 8);
+}
+
 int flow_client_parent(struct region_head *region, const struct flow_bytes *m, const struct flow *f,
                        struct trace_ids *parent)
 {
@@ -147,6 +158,10 @@ int flow_client_parent(struct region_head *region, const struct flow_bytes *m, c
     if (cause && !same_span(cause, &lane->context)) {
         *parent = *cause;
         return 1;
+    }
+    if (!cause && f && is_of_another(m, &f->cause)) {
+        *parent = region->process;
+        return 0;
     }
     return !trace_is_none(&lane->context) && same_span(parent, &lane->context);
 }
