@@ -247,7 +247,7 @@ void flow_unsent(const struct flow_bytes *m, uint64_t length)
 
 void flow_connects(struct region_head *region, const struct flow_bytes *m)
 {
-    const struct lane *lane = m->lane;
+    struct lane *lane = m->lane;
     /* on an event loop nothing is known of what comes next but what is known now, were it nothing
      */
     if (!(region->watch & WATCH_TRACES) || !lane ||
@@ -261,6 +261,7 @@ void flow_connects(struct region_head *region, const struct flow_bytes *m)
                                    .since = m->end,
                                    .tid = lane->tid};
     bytes_copy(f->cause.span_id, lane->context.span_id, sizeof(f->cause.span_id));
+    lane->context_acted = 1;
 }
 
 void flow_ended(struct region_head *region, const struct flow_bytes *m)

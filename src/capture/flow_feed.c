@@ -20,6 +20,7 @@ static void context_set(struct region_head *region, struct lane *lane, const str
     lane->context_fd = fd;
     lane->context_generation = generation;
     lane->context_lent = 0;
+    lane->context_acted = 0;
     if (trace_is_none(ids))
         return; /* records with number 0 have none */
     uint32_t number = lane->next_context % 65535 + 1;
@@ -115,12 +116,12 @@ static int is_crowd(const struct flow_call *call)
     uint32_t others = f->state == FLOW_HTTP2 ? __atomic_fetch_add(&f->open, 1, __ATOMIC_RELAXED)
                                              : http1_outstanding(&f->http1) - 1;
     int same = lane->context_fd == call->m->fd && lane->context_generation == f->generation &&
-               !trace_is_none(&lane->context);
+               !trace_is_none(&lane->context) && !lane->context_acted;
     return call->requests > 1 || (others && (same || lane->crowd == f->generation));
 }
 
 /* A request that came in begins a span, below the one that its sender named if it did. */
-static void server_span(struct flow_call *call, struct trace_ids *ids)
+static void server_span(struct flow_call *call, uint32_t number, struct trace_ids *ids)
 {
     struct flow *f = call->flow;
     struct trace_ids parent = no_ids;
@@ -134,6 +135,7 @@ static void server_span(struct flow_call *call, struct trace_ids *ids)
     int crowd = is_crowd(call);
     call->m->lane->crowd = crowd ? f->generation : 0;
     context_become(call, crowd ? &no_ids : ids);
+    call->m->lane->context_stream = number;
 }
 
 static int is_passed_on(const struct trace_ids *said, const struct trace_ids *context)
@@ -206,9 +208,25 @@ static void client_span(struct flow_call *call, struct trace_ids *ids)
         trace_begin(call->region, lane, &parent, ids);
     }
     f->cause.tid = 0;
-    if (f->adopted && !trace_differ(ids->parent_id, lane->context.span_id, 8))
+    if (f->adopted && !trace_differ(ids->parent_id, lane->context.span_id, 8)) {
         lane->context_children++;
+        lane->context_acted = 1;
+    }
     f->ids = *ids;
+}
+
+/* Bytes that come in on an event loop, on another connection than that of the request at hand: they
+   are for something else, unless they bring their own. */
+static void turned_to(struct flow_call *call, enum frame_side side)
+{
+    const struct flow *f = call->flow;
+    struct lane *lane = call->m->lane;
+    if (!lane->event_loop || call->m->direction != 'r' || trace_is_none(&lane->context) ||
+        (lane->context_fd == call->m->fd && lane->context_generation == f->generation))
+        return;
+    if (side == SIDE_REQUEST || !f->adopted || f->state != FLOW_HTTP1 ||
+        http1_outstanding(&f->http1) != 1)
+        trace_leave(call->region, lane);
 }
 
 /* Who reads the rest of a request has turned to it. */
@@ -324,6 +342,15 @@ static void answered(struct flow_call *call)
         lane->context_over = 1;
 }
 
+/* HTTP/2: an answer that is given to another request than the one that is worked on. */
+static void stream_moves(struct flow_call *call, uint32_t stream)
+{
+    struct lane *lane = call->m->lane;
+    if (call->m->direction == 'w' && lane->context_fd == call->m->fd &&
+        lane->context_generation == call->flow->generation && lane->context_stream != stream)
+        trace_leave(call->region, lane);
+}
+
 /* One that is reset behind its end is counted twice: never below nothing. */
 static void stream_ends(struct flow *f)
 {
@@ -340,12 +367,14 @@ static void found(struct flow_call *call, enum frame_side side, const struct fra
     struct trace_ids ids = no_ids;
     if (is_request_head(side, step)) {
         if (call->m->direction == 'r')
-            server_span(call, &ids);
+            server_span(call, step->number, &ids);
         else
             client_span(call, &ids);
     }
     if (side == SIDE_RESPONSE && step->flags & FRAME_END)
         answered(call);
+    if (f->state == FLOW_HTTP2 && side == SIDE_RESPONSE && step->number)
+        stream_moves(call, step->number);
     if (step->what == FRAME_RESET ||
         (f->state == FLOW_HTTP2 && side == SIDE_RESPONSE && step->flags & FRAME_END))
         stream_ends(f);
@@ -372,6 +401,7 @@ uint64_t flow_feed(struct flow_call *call, const uint8_t *bytes, uint64_t length
         drop_count(call->region, DROP_FLOW, 1);
         return length;
     }
+    turned_to(call, side);
     if (side == SIDE_RESPONSE)
         response_moves(call);
     while (done < length) {
