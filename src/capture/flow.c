@@ -17,15 +17,14 @@ enum {
 static uint32_t recent[RECENT];
 static uint32_t recent_next;
 
-static struct flow *flow_place(int fd)
+struct flow *flow_place(int fd)
 {
     if (unlikely((unsigned)fd >= FLOW_MAX || !flow_table))
         return NULL;
     return (struct flow *)(flow_table + (size_t)fd * FLOW_SIZE);
 }
 
-/* The flow of this life of the descriptor, begun if need be; NULL where it has none. */
-static struct flow *flow_of(struct region_head *region, const struct flow_bytes *m)
+struct flow *flow_of(struct region_head *region, const struct flow_bytes *m)
 {
     struct flow *f = flow_place(m->fd);
     uint32_t generation = FD_GENERATION(m->entry);

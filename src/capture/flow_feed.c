@@ -73,7 +73,9 @@ static const struct flow *unanswered(int fd, uint32_t generation, const uint8_t 
 
 static int outstanding(const struct lane *lane)
 {
-    return unanswered(lane->context_fd, lane->context_generation, lane->context.span_id) != NULL;
+    const struct flow *f =
+        unanswered(lane->context_fd, lane->context_generation, lane->context.span_id);
+    return f && !f->drawn;
 }
 
 void flow_idle(struct region_head *region, struct lane *lane)
@@ -103,9 +105,11 @@ static void server_span(struct flow_call *call, struct trace_ids *ids)
 {
     struct flow *f = call->flow;
     struct trace_ids parent = no_ids;
-    if (!said_parent(f, &parent))
+    int said = said_parent(f, &parent);
+    if (!said)
         parent = no_ids;
     trace_begin(call->region, call->m->lane, &parent, ids);
+    ids->local = !said && (f->state == FLOW_HTTP2 || call->region->watch & WATCH_B3);
     f->ids = *ids;
     /* Of several that came at once it is not known which one the thread turns to. */
     call->requests++;
@@ -122,38 +126,50 @@ static int is_passed_on(const struct trace_ids *said, const struct trace_ids *co
  * What a thread connected for is what the first request there is for, whatever an event loop has
  * turned to between; NULL: not known.
  */
-static const struct trace_ids *caused(const struct flow_call *call, const struct flow_cause *cause)
+static const struct trace_ids *caused(struct region_head *region, const struct flow_bytes *m,
+                                      const struct flow_cause *cause)
 {
-    uint64_t most = call->region->adopt_ticks;
-    if (!cause->tid || cause->tid != call->m->lane->tid ||
-        (most && call->m->end - cause->since >= most))
+    uint64_t most = region->adopt_ticks;
+    if (!cause->tid || cause->tid != m->lane->tid || (most && m->end - cause->since >= most))
         return NULL;
     const struct flow *f = unanswered(cause->fd, cause->generation, cause->span_id);
     return f ? &f->ids : NULL;
+}
+
+int flow_client_parent(struct region_head *region, const struct flow_bytes *m, const struct flow *f,
+                       struct trace_ids *parent)
+{
+    const struct lane *lane = m->lane;
+    const struct trace_ids *cause = f ? caused(region, m, &f->cause) : NULL;
+    trace_current(region, lane, parent);
+    if (cause && !same_span(cause, &lane->context)) {
+        *parent = *cause;
+        return 1;
+    }
+    return !trace_is_none(&lane->context) && same_span(parent, &lane->context);
 }
 
 static void client_span(struct flow_call *call, struct trace_ids *ids)
 {
     struct flow *f = call->flow;
     struct lane *lane = call->m->lane;
-    const struct trace_ids *cause = caused(call, &f->cause);
-    struct trace_ids parent, said;
-    trace_current(call->region, lane, &parent);
+    if (f->drawn) { /* and sent */
+        f->drawn = 0;
+        *ids = f->ids;
+    } else {
+        struct trace_ids parent, said;
+        f->adopted = (uint8_t)flow_client_parent(call->region, call->m, f, &parent);
+        /* One that the program put in itself is the parent, but for a proxy that passes on what it
+           got. */
+        if (said_parent(f, &said) && !(f->adopted && is_passed_on(&said, &parent))) {
+            parent = said;
+            f->adopted = 0;
+        }
+        trace_begin(call->region, lane, &parent, ids);
+    }
     f->cause.tid = 0;
-    f->adopted = !trace_is_none(&lane->context) && same_span(&parent, &lane->context);
-    if (cause && !same_span(cause, &lane->context)) {
-        parent = *cause;
-        f->adopted = 1;
-    }
-    /* One that the program put in itself is the parent, but for a proxy that passes on what it got.
-     */
-    if (said_parent(f, &said) && !(f->adopted && is_passed_on(&said, &parent))) {
-        parent = said;
-        f->adopted = 0;
-    }
-    if (f->adopted && same_span(&parent, &lane->context))
+    if (f->adopted && !trace_differ(ids->parent_id, lane->context.span_id, 8))
         lane->context_children++;
-    trace_begin(call->region, lane, &parent, ids);
     f->ids = *ids;
 }
 
@@ -170,7 +186,8 @@ static void body_moves(struct flow_call *call)
 static void response_moves(struct flow_call *call)
 {
     struct flow *f = call->flow;
-    if (f->state != FLOW_HTTP1 || http1_outstanding(&f->http1) != 1 || trace_is_none(&f->ids))
+    if (f->state != FLOW_HTTP1 || http1_outstanding(&f->http1) != 1 || f->drawn ||
+        trace_is_none(&f->ids))
         return;
     if (call->m->direction == 'w') {
         struct lane *lane = call->m->lane;
@@ -253,6 +270,7 @@ static void upgraded(struct flow *f)
     f->first[0].length = f->first[1].length = 0;
     f->requests = 0;
     f->ids = no_ids;
+    f->drawn = f->line_left = 0;
 }
 
 /*

@@ -45,8 +45,10 @@ struct flow {
     uint8_t random[32];      /* of the ClientHello that went by */
     struct trace_ids ids;    /* of the latest request's span */
     struct flow_cause cause; /* client, until its first request has gone out */
-    uint8_t adopted; /* client: its parent is a thread's context, that a response brings back */
-    uint8_t spare[7];
+    uint8_t adopted;   /* client: its parent is a thread's context, that a response brings back */
+    uint8_t drawn;     /* `ids` are those of the request whose head is being sent: inject.h */
+    uint8_t line_left; /* bytes of their line that must go before anything else */
+    uint8_t spare[5];
     struct flow_first first[2];
     union {
         struct http1_frame http1;
@@ -65,10 +67,23 @@ struct flow_call {
     unsigned requests; /* whose heads were completed in this call */
 };
 
+/* The place of a descriptor's flow; NULL: none has one. */
+struct flow *flow_place(int fd);
+
+/* The flow of this life of the descriptor, begun if need be; NULL where it has none. */
+struct flow *flow_of(struct region_head *region, const struct flow_bytes *m);
+
 static inline unsigned flow_way(int direction)
 {
     return direction == 'w';
 }
+
+/*
+ * Whose child a request is that goes out on a flow (NULL: it has none yet): all zero if nobody's.
+ * Returns whether it is that of a thread's context, which the answer brings back.
+ */
+int flow_client_parent(struct region_head *region, const struct flow_bytes *m, const struct flow *f,
+                       struct trace_ids *parent);
 
 /*
  * Shows bytes to the framer of a flow that is HTTP/1 or HTTP/2, and records what it finds. Returns

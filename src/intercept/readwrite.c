@@ -1,4 +1,5 @@
 /* read, write and their families: every name under which glibc has them. */
+#include "intercept/inject.h"
 #include "intercept/io.h"
 
 #include <sys/eventfd.h>
@@ -29,9 +30,11 @@ static __attribute__((noinline, cold)) void wanted_before_read(fd_entry entry)
 
 /*
  * One wrapper; `after` is the call to after_read and its like. waits: whether it may wait for
- * another process.
+ * another process. call: the real one, or what stands for it.
  */
-#define IO(name, parameters, arguments, waits, after)                               \
+#define IO(name, parameters, arguments, waits, after) \
+    IO_BY(name, parameters, arguments, waits, real arguments, after)
+#define IO_BY(name, parameters, arguments, waits, call, after)                      \
     EXPORT ssize_t name parameters                                                  \
     {                                                                               \
         REAL(name)                                                                  \
@@ -40,7 +43,7 @@ static __attribute__((noinline, cold)) void wanted_before_read(fd_entry entry)
         if (waits && unlikely(__atomic_load_n(&reporter_wanted, __ATOMIC_RELAXED))) \
             wanted_before_read(entry);                                              \
         uint64_t start = ticks_now();                                               \
-        ssize_t n = real arguments;                                                 \
+        ssize_t n = call;                                                           \
         after;                                                                      \
         return n;                                                                   \
     }
@@ -84,7 +87,11 @@ PREAD(__pread64, off64_t)
 PREAD_CHK(__pread_chk, off_t)
 PREAD_CHK(__pread64_chk, off64_t)
 
-#define WRITE(name) IO(name, (int fd, const void *buffer, size_t count), (fd, buffer, count), 0, AFTER_WRITE(OP_WRITE))
+#define SENDING (&(struct sending){lane, fd, entry, start})
+#define WRITE(name)                                                                                \
+    IO_BY(name, (int fd, const void *buffer, size_t count), (fd, buffer, count), 0,                \
+          injects(entry) ? inject_write(SENDING, real, buffer, count) : real(fd, buffer, count),   \
+          AFTER_WRITE(OP_WRITE))
 WRITE(write)
 WRITE(__write)
 
@@ -105,7 +112,9 @@ IO(preadv64, VECTOR_AT(off64_t), (fd, iov, iovcnt, offset), 0, AFTER_READV(OP_PR
 IO(preadv2, VECTOR_V2(off_t), (fd, iov, iovcnt, offset, flags), 0, AFTER_READV(OP_PREADV2))
 IO(preadv64v2, VECTOR_V2(off64_t), (fd, iov, iovcnt, offset, flags), 0, AFTER_READV(OP_PREADV2))
 
-IO(writev, VECTOR, (fd, iov, iovcnt), 0, AFTER_WRITEV(OP_WRITEV))
+IO_BY(writev, VECTOR, (fd, iov, iovcnt), 0,
+      injects(entry) ? inject_writev(SENDING, real, iov, iovcnt) : real(fd, iov, iovcnt),
+      AFTER_WRITEV(OP_WRITEV))
 IO(pwritev, VECTOR_AT(off_t), (fd, iov, iovcnt, offset), 0, AFTER_WRITEV(OP_PWRITEV))
 IO(pwritev64, VECTOR_AT(off64_t), (fd, iov, iovcnt, offset), 0, AFTER_WRITEV(OP_PWRITEV))
 IO(pwritev2, VECTOR_V2(off_t), (fd, iov, iovcnt, offset, flags), 0, AFTER_WRITEV(OP_PWRITEV2))

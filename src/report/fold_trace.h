@@ -13,6 +13,7 @@
 enum {
     CONTEXTS = 1024,          /* threads whose context is remembered */
     KNOWN_TRACES = 1024,      /* traces of which more is known than their ids */
+    PASSING = 256,            /* requests under way whose context may be passed on */
     LOOKUPS = 64,             /* name lookups that a connection may have waited for */
     EXCHANGES_MAX = 16384,    /* requests under way in the process */
     EXCHANGES_OF_TALK = 4096, /* of one connection */
@@ -53,6 +54,20 @@ void trace_learn(struct fold *f, const struct trace_ids *local, const struct tra
 struct trace_ids trace_told(struct fold *f, const struct trace_ids *local, struct text *state);
 
 void traces_free(struct fold *f);
+
+/* ------------------------------------------------------------------ passed_on.c */
+
+/* A request that came in with a context and is not answered yet. */
+struct passing {
+    bool used;
+    struct trace_ids local, said;
+};
+
+void passing_begins(struct fold *f, const struct trace_ids *local, const struct trace_ids *said);
+void passing_ends(struct fold *f, const struct trace_ids *local);
+/* A request goes out that names `said` as its parent: it becomes the child of the one that came
+   with the same, if there is one alone. */
+void passed_on(struct fold *f, struct trace_ids *ids, const struct trace_ids *said);
 
 /* ------------------------------------------------------------------ spans.c */
 
@@ -96,6 +111,7 @@ struct exchange {
     uint32_t number;
     struct trace_ids ids;
     bool server, tls, grpc, request_ended;
+    bool passing; /* passed_on.c remembers it */
     int32_t tid;
     uint64_t start;     /* ticks: the request's first byte */
     uint64_t answer_at; /* ticks: the whole head of the final answer */
@@ -180,6 +196,8 @@ struct noted_lookup {
 struct traces {
     struct thread_context context[CONTEXTS];
     struct known_trace known[KNOWN_TRACES];
+    struct passing passing[PASSING];
+    uint32_t passing_next;
     struct noted_lookup lookup[LOOKUPS];
     uint32_t lookup_next;
     uint32_t exchanges;
