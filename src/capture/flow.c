@@ -212,8 +212,11 @@ void flow_moved(struct region_head *region, const struct flow_bytes *m, const st
 
 void flow_connects(struct region_head *region, const struct flow_bytes *m)
 {
-    const struct lane *lane = m->lane;
-    if (!(region->watch & WATCH_TRACES) || !lane || trace_is_none(&lane->context))
+    struct lane *lane = m->lane;
+    if (!(region->watch & WATCH_TRACES) || !lane)
+        return;
+    /* for one of several that came at once: it is not known for which */
+    if (trace_is_none(&lane->context) && !lane->context_taken)
         return;
     struct flow *f = flow_of(region, m);
     if (!f)
@@ -223,6 +226,8 @@ void flow_connects(struct region_head *region, const struct flow_bytes *m)
                                    .since = m->end,
                                    .tid = lane->tid};
     bytes_copy(f->cause.span_id, lane->context.span_id, sizeof(f->cause.span_id));
+    if (!trace_is_none(&lane->context))
+        lane->context_taken = 0;
 }
 
 void flow_ended(struct region_head *region, const struct flow_bytes *m)

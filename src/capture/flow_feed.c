@@ -81,6 +81,7 @@ static int outstanding(const struct lane *lane)
 void flow_idle(struct region_head *region, struct lane *lane)
 {
     lane->event_loop = 1;
+    lane->context_taken = 0;
     trace_leave(region, lane);
 }
 
@@ -111,9 +112,16 @@ static void server_span(struct flow_call *call, struct trace_ids *ids)
     trace_begin(call->region, call->m->lane, &parent, ids);
     ids->local = !said && (f->state == FLOW_HTTP2 || call->region->watch & WATCH_B3);
     f->ids = *ids;
-    /* Of several that came at once it is not known which one the thread turns to. */
+    /* Of several that came at once it is not known which one the thread turns to; and what comes in
+       several reads comes at once where nothing was done between them. */
+    struct lane *lane = call->m->lane;
+    int again = lane->context_taken && lane->context_fd == call->m->fd &&
+                lane->context_generation == f->generation;
     call->requests++;
-    context_become(call, call->requests == 1 ? ids : &no_ids);
+    context_become(call, call->requests == 1 && !again ? ids : &no_ids);
+    lane->context_fd = call->m->fd;
+    lane->context_generation = f->generation;
+    lane->context_taken = 1;
 }
 
 static int is_passed_on(const struct trace_ids *said, const struct trace_ids *context)
@@ -330,6 +338,8 @@ uint64_t flow_feed(struct flow_call *call, const uint8_t *bytes, uint64_t length
         drop_count(call->region, DROP_FLOW, 1);
         return length;
     }
+    if (call->m->direction == 'w')
+        call->m->lane->context_taken = 0;
     if (side == SIDE_RESPONSE)
         response_moves(call);
     while (done < length) {

@@ -37,7 +37,7 @@ static inline uint64_t flow_tls_of(int fd, fd_entry was)
 static inline void before_events(void)
 {
     struct lane *lane = hook_self;
-    if ((uintptr_t)lane > 1 && unlikely(!trace_is_none(&lane->context)))
+    if ((uintptr_t)lane > 1 && unlikely(lane->context_taken || !trace_is_none(&lane->context)))
         flow_idle(hook_region, lane);
 }
 

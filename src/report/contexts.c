@@ -49,11 +49,20 @@ const struct trace_ids *context_of(struct fold *f, const struct record *r, int32
 
 /* ------------------------------------------------------------------ what came with a trace */
 
+/* Of the places that this trace may have: its own, else the one that was taken longest ago. */
 static struct known_trace *known_place(struct traces *t, const uint8_t trace_id[16])
 {
     uint32_t hash;
     memcpy(&hash, trace_id + 12, sizeof(hash));
-    return &t->known[hash % KNOWN_TRACES];
+    struct known_trace *k = &t->known[hash % (KNOWN_TRACES / KNOWN_WAYS) * KNOWN_WAYS];
+    struct known_trace *oldest = k;
+    for (unsigned i = 0; i < KNOWN_WAYS; i++) {
+        if (!memcmp(k[i].local, trace_id, 16))
+            return &k[i];
+        if (k[i].turn < oldest->turn)
+            oldest = &k[i];
+    }
+    return oldest;
 }
 
 void trace_learn(struct fold *f, const struct trace_ids *local, const struct trace_ids *remote,
@@ -68,6 +77,7 @@ void trace_learn(struct fold *f, const struct trace_ids *local, const struct tra
     *k = (struct known_trace){.remote = *remote,
                               .replaced = replaced,
                               .state = state.length ? strndup(state.data, state.length) : NULL};
+    k->turn = ++t->known_turn;
     memcpy(k->local, local->trace_id, 16);
     memcpy(k->remote.span_id, local->span_id, 8); /* whose parent it is */
 }

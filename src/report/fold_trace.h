@@ -11,10 +11,11 @@
 #include "report/fold_state.h"
 
 enum {
-    CONTEXTS = 1024,          /* threads whose context is remembered */
-    KNOWN_TRACES = 1024,      /* traces of which more is known than their ids */
-    PASSING = 256,            /* requests under way whose context may be passed on */
-    LOOKUPS = 64,             /* name lookups that a connection may have waited for */
+    CONTEXTS = 1024,     /* threads whose context is remembered */
+    KNOWN_TRACES = 2048, /* traces of which more is known than their ids */
+    KNOWN_WAYS = 8, /* places that one may have: those under way must not push each other out */
+    PASSING = 256,  /* requests under way whose context may be passed on */
+    LOOKUPS = 64,   /* name lookups that a connection may have waited for */
     EXCHANGES_MAX = 16384,    /* requests under way in the process */
     EXCHANGES_OF_TALK = 4096, /* of one connection */
     SPAN_ARENA = 1 << 20,
@@ -31,7 +32,8 @@ struct thread_context {
 
 /* What came with a trace and is not in the ids that capture drew or read. */
 struct known_trace {
-    uint8_t local[16];       /* as capture has it; all zero: free */
+    uint64_t turn;           /* when it was learned; 0: free */
+    uint8_t local[16];       /* as capture has it */
     struct trace_ids remote; /* trace_id and parent_id: what they stand for */
     bool replaced;           /* local is ours, and remote.trace_id the caller's */
     char *state;             /* tracestate, malloc'ed; NULL: none */
@@ -196,6 +198,7 @@ struct noted_lookup {
 struct traces {
     struct thread_context context[CONTEXTS];
     struct known_trace known[KNOWN_TRACES];
+    uint64_t known_turn;
     struct passing passing[PASSING];
     uint32_t passing_next;
     struct noted_lookup lookup[LOOKUPS];
