@@ -70,6 +70,7 @@ void traces_free(struct fold *f);
 /* A request that came in with a context and is not answered yet. */
 struct passing {
     bool used;
+    bool shared; /* another one came with the same, even if there was no room for it */
     struct trace_ids local, said;
 };
 
@@ -208,7 +209,6 @@ struct traces {
     struct known_trace known[KNOWN_TRACES];
     uint64_t known_turn;
     struct passing passing[PASSING];
-    uint32_t passing_next;
     struct known_state state[KNOWN_TRACES];
     struct noted_lookup lookup[LOOKUPS];
     uint32_t lookup_next;
