@@ -25,7 +25,7 @@ struct flow_first {
 
 /* The request that a thread worked on when it connected, which its connection's flow still has. */
 struct flow_cause {
-    uint8_t span_id[8];
+    uint8_t span_id[8]; /* all zero: it is not known for whom */
     int32_t fd; /* of that connection */
     uint32_t generation;
     uint64_t since; /* ticks */

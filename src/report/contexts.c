@@ -94,7 +94,15 @@ static struct known_state *state_place(struct traces *t, const uint8_t span_id[8
 {
     uint32_t hash;
     memcpy(&hash, span_id, sizeof(hash));
-    return &t->state[hash % KNOWN_TRACES];
+    struct known_state *k = &t->state[hash % (KNOWN_TRACES / KNOWN_WAYS) * KNOWN_WAYS];
+    struct known_state *oldest = k;
+    for (unsigned i = 0; i < KNOWN_WAYS; i++) {
+        if (!memcmp(k[i].span_id, span_id, 8))
+            return &k[i];
+        if (k[i].turn < oldest->turn)
+            oldest = &k[i];
+    }
+    return oldest;
 }
 
 /* Several requests of one trace may each bring another state: it is its span's, not the trace's. */
@@ -104,6 +112,7 @@ static void state_learn(struct traces *t, const uint8_t span_id[8], struct text 
     char *copy = strndup(state.data, state.length);
     free(k->text);
     k->text = copy;
+    k->turn = ++t->known_next;
     memcpy(k->span_id, span_id, 8);
 }
 

@@ -41,6 +41,7 @@ struct known_trace {
 
 /* What came with a span's parent. */
 struct known_state {
+    uint64_t turn; /* when it was learned */
     uint8_t span_id[8];
     char *text; /* tracestate, malloc'ed; NULL: free */
 };
@@ -72,6 +73,7 @@ void traces_free(struct fold *f);
 /* A request that came in with a context and is not answered yet. */
 struct passing {
     bool used;
+    bool shared; /* another one came with the same, even if there was no room for it */
     struct trace_ids local, said;
 };
 
@@ -210,7 +212,6 @@ struct traces {
     struct known_trace known[KNOWN_TRACES];
     uint32_t known_next;
     struct passing passing[PASSING];
-    uint32_t passing_next;
     struct known_state state[KNOWN_TRACES];
     struct noted_lookup lookup[LOOKUPS];
     uint32_t lookup_next;

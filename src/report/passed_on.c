@@ -16,10 +16,16 @@ static bool is_of(const struct passing *p, const struct trace_ids *said)
 void passing_begins(struct fold *f, const struct trace_ids *local, const struct trace_ids *said)
 {
     struct traces *t = traces_of(f);
-    if (!t)
-        return;
-    struct passing *p = &t->passing[t->passing_next++ % PASSING];
-    *p = (struct passing){.used = true, .local = *local, .said = *said};
+    struct passing *place = NULL;
+    for (unsigned i = 0; t && i < PASSING; i++) {
+        struct passing *p = &t->passing[i];
+        if (!p->used)
+            place = p;
+        else if (is_of(p, said))
+            p->shared = true;
+    }
+    if (place)
+        *place = (struct passing){.used = true, .local = *local, .said = *said};
 }
 
 void passing_ends(struct fold *f, const struct trace_ids *local)
@@ -44,7 +50,7 @@ void passed_on(struct fold *f, struct trace_ids *ids, const struct trace_ids *sa
         const struct passing *p = &f->traces->passing[i];
         if (!is_of(p, said))
             continue;
-        if (found)
+        if (found || p->shared)
             return; /* of several that came with one context it is not known which */
         found = p;
     }
