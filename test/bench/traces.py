@@ -205,7 +205,7 @@ def idle_connections(directory, configs, count):
 
 
 def part(quick, spread, table, only=None):
-    rounds, seconds = (1, 2) if quick else (5, 3)
+    rounds, seconds = (1, 2) if quick else (3, 3)
     blocks = []
     with tempfile.TemporaryDirectory() as directory:
         os.chmod(directory, 0o755)
