@@ -137,24 +137,51 @@ bool json_is_utf8(struct text text)
 }
 
 /*
+ * Of eight bytes: not 0 when one is a control character, a quote or a backslash, or has its bit in
+ * `besides` set.
+ */
+static uint64_t marks(uint64_t v, uint64_t besides)
+{
+    const uint64_t ones = 0x0101010101010101u, high = 0x8080808080808080u;
+    uint64_t quote = v ^ ones * '"', slash = v ^ ones * '\\';
+    /* A byte below the subtracted one borrows into its top bit, if that was clear. */
+    uint64_t hit = ((v - ones * 0x20) & ~v) | ((quote - ones) & ~quote) | ((slash - ones) & ~slash);
+
+    return (hit & high) | (v & besides);
+}
+
+/* The last bytes, fewer than eight of at least four, or eight: some of them for the second time. */
+static uint64_t last_word(const unsigned char *end, size_t length)
+{
+    uint32_t low, high;
+    uint64_t v;
+
+    if (length >= 8) {
+        memcpy(&v, end - 8, 8);
+        return v;
+    }
+    memcpy(&low, end - length, 4);
+    memcpy(&high, end - 4, 4);
+    return (uint64_t)high << 32 | low;
+}
+
+/*
  * Bytes at p that JSON takes as they are: no control character, quote or backslash; none that has
  * its bit in `besides` set, which is the same for each of eight.
  */
 static size_t plain_run(const unsigned char *p, size_t length, uint64_t besides)
 {
-    const uint64_t ones = 0x0101010101010101u, high = 0x8080808080808080u;
     size_t n = 0;
+    uint64_t v;
 
     for (; length - n >= 8; n += 8) {
-        uint64_t v;
         memcpy(&v, p + n, 8);
-        uint64_t quote = v ^ ones * '"', slash = v ^ ones * '\\';
-        /* A byte below the subtracted one borrows into its top bit, if that was clear. */
-        uint64_t hit =
-            ((v - ones * 0x20) & ~v) | ((quote - ones) & ~quote) | ((slash - ones) & ~slash);
-        if ((hit & high) | (v & besides))
+        if (marks(v, besides))
             break;
     }
+    if (n == length ||
+        (length >= 4 && length - n < 8 && !marks(last_word(p + length, length), besides)))
+        return length;
     while (n < length && p[n] >= 0x20 && p[n] != '"' && p[n] != '\\' && !(p[n] & (besides & 0xff)))
         n++;
     return n;

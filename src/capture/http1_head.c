@@ -435,6 +435,30 @@ static const uint8_t *name(struct http1_frame *f, struct http1_side *s, const ui
     return value_first(f, s, p + 1, end);
 }
 
+/*
+ * Whole lines of fields that measure nothing, as most are: told by their first letter, which none
+ * of field_of's has. Returns the first line that is left to the others, whatever it is.
+ */
+static const uint8_t *plain_lines(const uint8_t *p, const uint8_t *end)
+{
+    while (p < end) {
+        uint8_t first = http1_token[*p];
+        const uint8_t *at = p;
+
+        if (first == 'c' || first == 't' || first == 'u')
+            return p;
+        while (at < end && http1_token[*at])
+            at++;
+        if (at == end || *at != ':' || at == p)
+            return p;
+        at = http1_value_end(at + 1, end);
+        if (end - at < 2 || at[0] != '\r' || at[1] != '\n')
+            return p;
+        p = at + 2;
+    }
+    return p;
+}
+
 /* The first byte of a line behind the start line; a name's is left to be read again. */
 static const uint8_t *line(struct http1_side *s, const uint8_t *p)
 {
@@ -483,10 +507,13 @@ const uint8_t *http1_head(struct http1_frame *f, struct http1_side *s, const uin
                           const uint8_t *end)
 {
     while (p < end && s->state < AT_HEAD_END) {
-        if (s->state == AT_FIELD)
-            p = line(s, p);
-        else if (s->state < AT_FIELD || s->state > AT_VALUE)
+        if (s->state == AT_FIELD) {
+            p = plain_lines(p, end);
+            if (p < end)
+                p = line(s, p);
+        } else if (s->state < AT_FIELD || s->state > AT_VALUE) {
             p = rare(f, s, p, end);
+        }
         if (p < end && s->state == AT_NAME)
             p = name(f, s, p, end);
         if (p < end && s->state == AT_VALUE)

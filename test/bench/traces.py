@@ -22,9 +22,9 @@ daemon off; master_process off; worker_processes 1; pid {d}/nginx.pid; error_log
 worker_rlimit_nofile 30000; events {{ worker_connections 20000; }}
 http {{ access_log {d}/access.log; client_body_temp_path {d}; proxy_temp_path {d}; fastcgi_temp_path {d};
 uwsgi_temp_path {d}; scgi_temp_path {d}; keepalive_requests 10000000; keepalive_timeout 600;
-server {{ listen 127.0.0.1:{port} {listen}; ssl_certificate {d}/cert; ssl_certificate_key {d}/key; root {d};
-  location = /sink {{ return 200; }} }} }}
+server {{ listen 127.0.0.1:{port} {listen}; root {d}; }} }}
 """
+TLS = "ssl http2; ssl_certificate {d}/cert; ssl_certificate_key {d}/key"
 # Takes OTLP and throws it away.
 SINK = """
 daemon off; master_process off; worker_processes 1; pid {d}/sink.pid; error_log /dev/null;
@@ -110,7 +110,7 @@ def servers(directory):
     def nginx(listen):
         def start(port):
             conf = pathlib.Path(directory, "nginx.conf")
-            conf.write_text(NGINX.format(d=directory, port=port, listen=listen))
+            conf.write_text(NGINX.format(d=directory, port=port, listen=listen.format(d=directory)))
             return ["nginx", "-c", conf, "-p", directory]
         return start
 
@@ -121,7 +121,7 @@ def servers(directory):
         return start
     return {
         "nginx, 1 KiB file, access log, wrk -c32": (nginx(""), "http://127.0.0.1:{}/file", wrk),
-        "nginx, 1 KiB file, access log, TLS and HTTP/2, h2load -c16 -m4": (nginx("ssl http2"), "https://127.0.0.1:{}/file", h2load),
+        "nginx, 1 KiB file, access log, TLS and HTTP/2, h2load -c16 -m4": (nginx(TLS), "https://127.0.0.1:{}/file", h2load),
         "node, http, 1 KiB, wrk -c32": (script("main.js", NODE, "node"), "http://127.0.0.1:{}/", wrk),
         "Java, HttpServer with four threads, 1 KiB, wrk -c32": (script("Main.java", JAVA, "java", "-XX:+UseSerialGC", "-Dsun.net.httpserver.nodelay=true"),
                                                                 "http://127.0.0.1:{}/", wrk),
@@ -205,7 +205,7 @@ def idle_connections(directory, configs, count):
 
 
 def part(quick, spread, table, only=None):
-    rounds, seconds = (1, 2) if quick else (5, 3)
+    rounds, seconds = (1, 2) if quick else (3, 3)
     blocks = []
     with tempfile.TemporaryDirectory() as directory:
         os.chmod(directory, 0o755)

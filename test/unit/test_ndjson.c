@@ -446,6 +446,33 @@ static void every_pair_of_bytes_is_judged_as_jansson_does(void **state)
     }
 }
 
+/* Texts are looked at eight bytes at a time: one byte of each kind at every place of every length.
+ */
+static void one_byte_that_is_not_plain_is_found_anywhere(void **state)
+{
+    static const char odd[] = {'"', '\\', '\n', 0, 0x1f, (char)0x80, (char)0xff};
+    static const char even[] = {' ', '!', '#', '[', ']', 0x7f, '~'};
+    char bytes[40], out[300];
+    (void)state;
+    for (size_t length = 0; length <= sizeof(bytes); length++) {
+        for (size_t place = 0; place <= length; place++) {
+            for (size_t kind = 0; kind < sizeof(odd); kind++) {
+                struct json j = {.data = out, .room = sizeof(out)};
+                memset(bytes, 'x', sizeof(bytes));
+                if (place < length)
+                    bytes[place] = odd[kind];
+                bool plain = json_text_plain(&j, (struct text){bytes, length});
+                assert_int_equal(plain, place == length);
+                assert_int_equal(j.length, plain ? length + 2 : 0);
+                if (place < length)
+                    bytes[place] = even[kind];
+                assert_true(json_text_plain(&j, (struct text){bytes, length}));
+                assert_memory_equal(out + j.length - 1 - length, bytes, length);
+            }
+        }
+    }
+}
+
 static void escaped_keys_and_resources_are_named(void **state)
 {
     (void)state;
@@ -582,6 +609,7 @@ int main(void)
         cmocka_unit_test(configured_tags_are_on_every_line),
         cmocka_unit_test(any_bytes_can_be_had_back),
         cmocka_unit_test(every_pair_of_bytes_is_judged_as_jansson_does),
+        cmocka_unit_test(one_byte_that_is_not_plain_is_found_anywhere),
         cmocka_unit_test(escaped_keys_and_resources_are_named),
         cmocka_unit_test(units_hold_whole_lines_up_to_their_size),
         cmocka_unit_test(an_empty_batch_is_no_unit),
