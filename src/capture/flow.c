@@ -248,7 +248,11 @@ void flow_unsent(const struct flow_bytes *m, uint64_t length)
 void flow_connects(struct region_head *region, const struct flow_bytes *m)
 {
     const struct lane *lane = m->lane;
+    struct trace_ids now;
     if (!(region->watch & WATCH_TRACES) || !lane || trace_is_none(&lane->context))
+        return;
+    trace_current(region, lane, &now);
+    if (trace_differ(now.span_id, lane->context.span_id, sizeof(now.span_id)))
         return;
     struct flow *f = flow_of(region, m);
     if (!f)

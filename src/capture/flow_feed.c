@@ -41,6 +41,8 @@ static void context_become(struct flow_call *call, const struct trace_ids *ids)
     struct lane *lane = call->m->lane;
     if (!(call->region->watch & WATCH_TRACES) || same_span(&lane->context, ids))
         return;
+    if (!turn_to(lane, call->m->fd))
+        ids = &no_ids;
     context_set(call->region, lane, ids, call->m->fd, call->flow->generation, call->m->end);
 }
 
@@ -113,6 +115,7 @@ static void server_span(struct flow_call *call, struct trace_ids *ids)
     f->ids = *ids;
     /* Of several that came at once it is not known which one the thread turns to. */
     call->requests++;
+    call->m->lane->turn_fd = -1; /* another on the same connection is another event */
     context_become(call, call->requests == 1 ? ids : &no_ids);
 }
 
@@ -186,16 +189,20 @@ static void body_moves(struct flow_call *call)
 static void response_moves(struct flow_call *call)
 {
     struct flow *f = call->flow;
-    if (f->state != FLOW_HTTP1 || http1_outstanding(&f->http1) != 1 || f->drawn ||
-        trace_is_none(&f->ids))
-        return;
+    struct lane *lane = call->m->lane;
+    int one = f->state == FLOW_HTTP1 && http1_outstanding(&f->http1) == 1 && !f->drawn &&
+              !trace_is_none(&f->ids);
     if (call->m->direction == 'w') {
-        struct lane *lane = call->m->lane;
         int had = same_span(&lane->context, &f->ids);
-        context_become(call, &f->ids);
-        if (!had)
-            lane->context_lent = 1;
-    } else if (f->adopted) {
+        if (!one || had)
+            return;
+        /* in a loop, what comes behind may have been put off by another */
+        context_become(call, lane->turns && turn_order != TURN_NEVER ? &no_ids : &f->ids);
+        lane->context_lent = !lane->turns;
+    } else if (!one || !f->adopted) {
+        if (lane->turns)
+            context_become(call, &no_ids);
+    } else {
         struct trace_ids ids = f->ids;
         __builtin_memcpy(ids.span_id, ids.parent_id, 8);
         __builtin_memset(ids.parent_id, 0, 8);
