@@ -1,5 +1,4 @@
 /* Counting, what is rare: first counts, extremes, errors, totals that have to make room. */
-#include "capture/flow.h"
 #include "capture/internal.h"
 
 enum { SHARED = 255 };
@@ -77,23 +76,11 @@ static void error_shared(struct region_head *region, uint32_t key)
     drop_count(region, DROP_CARDINALITY, 1);
 }
 
-/* A socket that is read is a matter of its flow, where it has one. */
-static int is_elsewhere(const struct lane *lane, int fd, fd_entry entry)
+void count_remark(struct region_head *region, struct lane *lane, enum op op, int fd, fd_entry entry,
+                  uint64_t start, uint64_t end, int64_t result)
 {
     unsigned kind = FD_KIND(entry);
-    int waits = kind_is_socket(kind) || kind == KIND_EVENT || kind == KIND_PIPE;
-    return waits && !(entry & FD_FLOW) &&
-           (fd != lane->context_fd || FD_GENERATION(entry) != lane->context_generation);
-}
-
-void count_in_context(struct region_head *region, struct lane *lane, enum op op, int fd,
-                      fd_entry entry, uint64_t start, uint64_t end, int64_t result, int direction)
-{
-    unsigned kind = FD_KIND(entry);
-    if (lane->event_loop && direction == 'r' && result > 0 && is_elsewhere(lane, fd, entry))
-        trace_leave(region, lane);
-    if ((kind != KIND_FILE && kind != KIND_DIRECTORY) ||
-        !count_is_remarkable(region, lane, count_ticks(start, end), result))
+    if (kind != KIND_FILE && kind != KIND_DIRECTORY)
         return;
     struct record r = {.type = RECORD_OPERATION,
                        .op = (uint8_t)op,

@@ -27,12 +27,9 @@ int totals_claim(struct region_head *region, struct lane *lane, struct totals *t
 void totals_direct(struct region_head *region, struct lane *lane, uint64_t key, uint64_t end,
                    uint64_t ticks, int64_t result, int direction);
 
-/*
- * An operation on a descriptor within a context: RECORD_OPERATION if it is to be told of by itself.
- * On an event loop bytes from elsewhere (any descriptor that waits for others) have another cause.
- */
-void count_in_context(struct region_head *region, struct lane *lane, enum op op, int fd,
-                      fd_entry entry, uint64_t start, uint64_t end, int64_t result, int direction);
+/* A file operation within a context that is to be told of by itself, if it is: RECORD_OPERATION. */
+void count_remark(struct region_head *region, struct lane *lane, enum op op, int fd, fd_entry entry,
+                  uint64_t start, uint64_t end, int64_t result);
 
 /* Whether an operation in a context was slow or failed, so that it gets a span of its own. */
 static inline int count_is_remarkable(const struct region_head *region, const struct lane *lane,
@@ -152,8 +149,8 @@ static inline void count_io(struct region_head *region, struct lane *lane, enum 
         if (unlikely(result < 0))
             count_error(region, lane, op, kind, (int)-result);
     }
-    if (unlikely(lane->context_number))
-        count_in_context(region, lane, op, fd, entry, start, end, result, direction);
+    if (count_is_remarkable(region, lane, ticks, result))
+        count_remark(region, lane, op, fd, entry, start, end, result);
     if (watch & WATCH_NO_TOTALS)
         return;
     if (likely(FD_GENERATION(entry) && result != -COUNT_EBADF))

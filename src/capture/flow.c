@@ -248,10 +248,14 @@ void flow_unsent(const struct flow_bytes *m, uint64_t length)
 void flow_connects(struct region_head *region, const struct flow_bytes *m)
 {
     struct lane *lane = m->lane;
-    /* on an event loop nothing is known of what comes next but what is known now, were it nothing
-     */
-    if (!(region->watch & WATCH_TRACES) || !lane ||
-        (trace_is_none(&lane->context) && !lane->event_loop))
+    struct trace_ids now;
+    if (!(region->watch & WATCH_TRACES) || !lane)
+        return;
+    trace_current(region, lane, &now);
+    int known = !trace_is_none(&lane->context) &&
+                !trace_differ(now.span_id, lane->context.span_id, sizeof(now.span_id));
+    /* in an event loop it stays unknown, whatever the thread is at when the connection stands */
+    if (!known && !lane->turns)
         return;
     struct flow *f = flow_of(region, m);
     if (!f)
@@ -260,6 +264,8 @@ void flow_connects(struct region_head *region, const struct flow_bytes *m)
                                    .generation = lane->context_generation,
                                    .since = m->end,
                                    .tid = lane->tid};
+    if (!known)
+        return;
     bytes_copy(f->cause.span_id, lane->context.span_id, sizeof(f->cause.span_id));
     lane->context_acted = 1;
 }

@@ -42,6 +42,8 @@ static void context_become(struct flow_call *call, const struct trace_ids *ids)
     struct lane *lane = call->m->lane;
     if (!(call->region->watch & WATCH_TRACES) || same_span(&lane->context, ids))
         return;
+    if (!turn_to(lane, call->m->fd))
+        ids = &no_ids;
     context_set(call->region, lane, ids, call->m->fd, call->flow->generation, call->m->end);
 }
 
@@ -82,7 +84,6 @@ static int outstanding(const struct lane *lane)
 void flow_idle(struct region_head *region, struct lane *lane)
 {
     lane->crowd = 0;
-    lane->event_loop = 1;
     trace_leave(region, lane);
 }
 
@@ -134,6 +135,7 @@ static void server_span(struct flow_call *call, uint32_t number, struct trace_id
     call->requests++;
     int crowd = is_crowd(call);
     call->m->lane->crowd = crowd ? f->generation : 0;
+    call->m->lane->turn_fd = -1; /* another on the same connection is another event */
     context_become(call, crowd ? &no_ids : ids);
     call->m->lane->context_stream = number;
 }
@@ -215,20 +217,6 @@ static void client_span(struct flow_call *call, struct trace_ids *ids)
     f->ids = *ids;
 }
 
-/* Bytes that come in on an event loop, on another connection than that of the request at hand: they
-   are for something else, unless they bring their own. */
-static void turned_to(struct flow_call *call, enum frame_side side)
-{
-    const struct flow *f = call->flow;
-    struct lane *lane = call->m->lane;
-    if (!lane->event_loop || call->m->direction != 'r' || trace_is_none(&lane->context) ||
-        (lane->context_fd == call->m->fd && lane->context_generation == f->generation))
-        return;
-    if (side == SIDE_REQUEST || !f->adopted || f->state != FLOW_HTTP1 ||
-        http1_outstanding(&f->http1) != 1)
-        trace_leave(call->region, lane);
-}
-
 /* Who reads the rest of a request has turned to it. */
 static void body_moves(struct flow_call *call)
 {
@@ -242,16 +230,20 @@ static void body_moves(struct flow_call *call)
 static void response_moves(struct flow_call *call)
 {
     struct flow *f = call->flow;
-    if (f->state != FLOW_HTTP1 || http1_outstanding(&f->http1) != 1 || f->drawn ||
-        trace_is_none(&f->ids))
-        return;
+    struct lane *lane = call->m->lane;
+    int one = f->state == FLOW_HTTP1 && http1_outstanding(&f->http1) == 1 && !f->drawn &&
+              !trace_is_none(&f->ids);
     if (call->m->direction == 'w') {
-        struct lane *lane = call->m->lane;
         int had = same_span(&lane->context, &f->ids);
-        context_become(call, &f->ids);
-        if (!had)
-            lane->context_lent = 1;
-    } else if (f->adopted) {
+        if (!one || had)
+            return;
+        /* in a loop, what comes behind may have been put off by another */
+        context_become(call, lane->turns && turn_order != TURN_NEVER ? &no_ids : &f->ids);
+        lane->context_lent = !lane->turns;
+    } else if (!one || !f->adopted) {
+        if (lane->turns)
+            context_become(call, &no_ids);
+    } else {
         struct trace_ids ids = f->ids;
         __builtin_memcpy(ids.span_id, ids.parent_id, 8);
         __builtin_memset(ids.parent_id, 0, 8);
@@ -338,7 +330,7 @@ static void upgraded(struct flow *f)
 static void answered(struct flow_call *call)
 {
     struct lane *lane = call->m->lane;
-    if (lane->context_lent && !lane->event_loop && same_span(&lane->context, &call->flow->ids))
+    if (lane->context_lent && !lane->turns && same_span(&lane->context, &call->flow->ids))
         lane->context_over = 1;
 }
 
@@ -401,7 +393,6 @@ uint64_t flow_feed(struct flow_call *call, const uint8_t *bytes, uint64_t length
         drop_count(call->region, DROP_FLOW, 1);
         return length;
     }
-    turned_to(call, side);
     if (side == SIDE_RESPONSE)
         response_moves(call);
     while (done < length) {

@@ -6,6 +6,7 @@
 #include "capture/http1_frame.h"
 #include "capture/http2_frame.h"
 #include "capture/internal.h"
+#include "capture/turn.h"
 
 enum flow_state {
     FLOW_NEW, /* nothing decided: the first bytes are looked at */

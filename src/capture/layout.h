@@ -114,14 +114,17 @@ struct lane {
     uint32_t context_children;
     uint64_t context_since;   /* ticks */
     uint8_t context_lent;     /* it came with an answer that this thread gives, not with the request */
-    uint8_t event_loop;       /* this thread goes back to one: that ends its contexts */
     uint8_t context_over;     /* that answer is whole */
+    uint8_t turns;            /* this thread takes events of many: turn.h */
     uint8_t context_acted;    /* something was done in it: the thread has turned to it */
-    uint32_t crowd;           /* generation of the connection that brought several requests since the
-                                 thread came from its event loop; 0: none has */
+    uint32_t crowd;           /* generation of the connection that brought several requests in this
+                                 turn; 0: none has */
     uint32_t context_stream;  /* HTTP/2: of the request on that connection */
     int32_t context_fd;       /* the connection that the request came on, or is answered on */
     uint32_t context_generation;
+    int32_t turn_fd;          /* whose event is worked on; -1: none yet in this turn */
+    uint32_t turn_events;     /* descriptors that were turned to in this turn */
+    uint64_t turn_until;      /* ticks: from here on the loop may be at its timers; 0: no bound */
     uint64_t random[2];       /* of the id generator; 0: to be seeded */
     /* indices: 0 none yet, n + 1 a cell of this lane, 255 the region's shared cells */
     uint8_t cell_of[OP_COUNT][KIND_COUNT];

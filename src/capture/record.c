@@ -1,5 +1,6 @@
 /* Records: a slot reserved, filled, committed. */
 #include "capture/internal.h"
+#include "capture/turn.h"
 
 #include <errno.h>
 
@@ -89,7 +90,8 @@ static int record_put(struct region_head *region, struct lane *lane, const struc
         slot->a = record->a;
         slot->b = record->b;
         slot->payload = length;
-        slot->flags = record->flags | lane->context_number << RECORD_CONTEXT_SHIFT;
+        uint32_t context = turn_holds(lane, record->start) ? lane->context_number : 0;
+        slot->flags = record->flags | context << RECORD_CONTEXT_SHIFT;
         fill((uint8_t *)(slot + 1), pieces, count, skip, length);
         __atomic_store_n(&slot->word, word | SLOT_COMMITTED, __ATOMIC_RELEASE);
     }

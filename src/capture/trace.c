@@ -1,5 +1,6 @@
 /* Contexts and ids: what a new span's parent is, and its ids, drawn without a lock or a call. */
 #include "capture/internal.h"
+#include "capture/turn.h"
 
 #define GAMMA 0x9e3779b97f4a7c15ULL /* odd: a counter that steps by it meets every value once */
 
@@ -70,8 +71,10 @@ static int is_zero(const uint8_t span_id[8])
 /* A context that lasts too long, or has had too many children, is one that was never left. */
 static int adopts(const struct region_head *region, const struct lane *lane)
 {
-    return (!region->adopt_children || lane->context_children < region->adopt_children) &&
-           (!region->adopt_ticks || ticks_now() - lane->context_since < region->adopt_ticks);
+    uint64_t now = ticks_now();
+    return turn_holds(lane, now) &&
+           (!region->adopt_children || lane->context_children < region->adopt_children) &&
+           (!region->adopt_ticks || now - lane->context_since < region->adopt_ticks);
 }
 
 void trace_current(const struct region_head *region, const struct lane *lane, struct trace_ids *out)

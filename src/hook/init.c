@@ -15,7 +15,9 @@
 #include <unistd.h>
 
 #include "capture/flow.h"
+#include "capture/turn.h"
 #include "conf/conf.h"
+#include "intercept/flow.h"
 #include "intercept/process.h"
 #include "intercept/tls.h"
 #include "os/sys.h"
@@ -202,6 +204,7 @@ static void set_ticks(struct region_head *region, const struct conf *c)
 {
     uint64_t slow = ticks_of(region, c->traces_file_slow);
     region->adopt_ticks = ticks_of(region, c->traces_adopt_age);
+    turn_ticks_of_ms = ticks_of(region, 1000000);
     region->slow_ticks = c->traces ? slow ? slow : 1 : 0;
 }
 
@@ -351,8 +354,10 @@ __attribute__((constructor(101))) static void begin(int count, char **arguments,
             process_start(hook_conf, false);
         return;
     }
-    if (hook_region->watch & WATCH_FLOWS)
-        tls_entry_start(); /* before there is a thread of ours */
+    if (hook_region->watch & WATCH_FLOWS) /* before there is a thread of ours */
+        tls_entry_start();
+    if (hook_region->watch & WATCH_TRACES)
+        loop_start();
     if (reporter_start(hook_conf, hook_region) < 0)
         hook_region->enabled = 0;
 }

@@ -31,8 +31,12 @@
 #define NOTHING ((void)0)
 #define BLOCK(type, name, parameters, arguments) \
     BLOCK_OR(type, name, parameters, arguments, __builtin_unreachable(), NOTHING, NOTHING)
-#define EVENTS(name, parameters, arguments) \
-    BLOCK_OR(int, name, parameters, arguments, __builtin_unreachable(), before_events(), NOTHING)
+#define EVENTS(name, parameters, arguments)                                           \
+    BLOCK_OR(int, name, parameters, arguments, __builtin_unreachable(), EVENTS_START, \
+             after_events(events_start, time))
+#define EVENTS_START \
+    before_events(); \
+    uint64_t events_start = ticks_now()
 #define WAIT(name, parameters, arguments) \
     BLOCK_OR(int, name, parameters, arguments, __builtin_unreachable(), before_waiting(), NOTHING)
 #define POLL(name, parameters, arguments) \
@@ -44,6 +48,14 @@
 #define BLOCK_NEW(name, parameters, arguments, before, after) \
     extern int name parameters;                               \
     BLOCK_OR(int, name, parameters, arguments, errno = ENOSYS; return -1, before, after)
+
+/* At most that many, rounded down; -1: for ever. */
+static int milliseconds(const struct timespec *time)
+{
+    if (!time)
+        return -1;
+    return time->tv_sec < 1000000 ? (int)(time->tv_sec * 1000 + time->tv_nsec / 1000000) : -1;
+}
 
 static bool has_context(void)
 {
@@ -119,7 +131,7 @@ EVENTS(epoll_pwait, (int fd, struct epoll_event *events, int n, int time, const 
 BLOCK_NEW(epoll_pwait2,
           (int fd, struct epoll_event *events, int n, const struct timespec *time,
            const sigset_t *mask),
-          (fd, events, n, time, mask), before_events(), NOTHING)
+          (fd, events, n, time, mask), EVENTS_START, after_events(events_start, milliseconds(time)))
 
 BLOCK(int, sigsuspend, (const sigset_t *set), (set))
 BLOCK(int, sigwait, (const sigset_t *set, int *number), (set, number))

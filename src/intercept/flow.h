@@ -9,6 +9,7 @@
 #include <sys/uio.h>
 
 #include "capture/flow.h"
+#include "capture/turn.h"
 #include "intercept/common.h"
 
 /*
@@ -56,13 +57,26 @@ static inline uint64_t flow_tls_of(int fd, fd_entry was)
     return was & FD_TLS ? flow_tls(&m) : CLOSE_NO_TLS;
 }
 
+/*
+ * Finds out which event loop this program has. Once, from the constructor, while there is one
+ * thread and before the sandbox; changes functions of the executable. (loop.c)
+ */
+void loop_start(void);
+
 /* Before a call that waits: for events, whatever they are, or for another thread. */
 static inline void before_events(void)
 {
     struct lane *lane = hook_self;
-    if ((uintptr_t)lane > 1 &&
-        unlikely(!trace_is_none(&lane->context) || lane->crowd || !lane->event_loop))
+    if ((uintptr_t)lane > 1 && unlikely(!trace_is_none(&lane->context)))
         flow_idle(hook_region, lane);
+}
+
+/* Behind a wait for the events of many, which began at `start` for at most `wait` ms. */
+static inline void after_events(uint64_t start, int wait)
+{
+    struct lane *lane = hook_self;
+    if ((uintptr_t)lane > 1)
+        turn_begin(hook_region, lane, start, wait);
 }
 
 static inline void before_waiting(void)

@@ -128,6 +128,10 @@ __attribute__((noinline)) void io_slow(struct lane *lane, enum op op, int fd, fd
     count_io(region, lane, op, fd, entry, start, end, result, direction);
     if ((entry & FD_CONNECTING) && (buffer || iov) && tells_outcome(result))
         socket_connect_outcome(lane, op, fd, entry, start, end, result);
+    if (direction == 'r' && result > 0)
+        turn_read(region, lane, fd, entry);
+    else if (direction == 'r')
+        turn_read_none(region, lane, fd, result);
     if (result <= 0) {
         unsigned kind = FD_KIND(entry);
         if (kind == KIND_TCP || kind == KIND_UNIX_STREAM) {

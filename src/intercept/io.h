@@ -10,6 +10,7 @@
 
 #include <sys/uio.h>
 
+#include "capture/turn.h"
 #include "intercept/common.h"
 #include "intercept/socket.h"
 
@@ -32,6 +33,8 @@ void io_slow(struct lane *lane, enum op op, int fd, fd_entry entry, uint64_t sta
     struct region_head *region = hook_region;                            \
     if (likely(n > 0 && !(((uint32_t)entry & (mask)) | region->late))) { \
         count_io(region, lane, op, fd, entry, start, end, n, direction); \
+        if (direction == 'r')                                            \
+            turn_read(region, lane, fd, entry);                          \
         return;                                                          \
     }                                                                    \
     io_slow(lane, op, fd, entry, start, end, with_errno(n), buffer, iov, iovcnt, direction)

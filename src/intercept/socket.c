@@ -227,6 +227,8 @@ __attribute__((noinline)) void socket_connect_outcome(struct lane *lane, enum op
     }
     if (!flags_claim(fd, entry, FD_CONNECTING, 0, result ? 0 : FD_CONNECTED, FD_CONNECTING))
         return;
+    if (op == OP_GETSOCKOPT)
+        turn_read_none(hook_region, lane, fd, 0);
     if (socket_watched(entry))
         socket_record(lane, RECORD_CONNECTED, op, fd, entry, start, end, result, 0, 0, &pair);
 }

@@ -218,6 +218,11 @@ static inline void count_received(const struct moved *m, bool wanted)
 {
     bool taken = !(m->flags & NOT_TAKEN);
 
+    if (m->result > 0)
+        turn_read(hook_region, m->lane, m->fd, m->entry);
+    else
+        turn_read_none(hook_region, m->lane, m->fd, m->result);
+
     if (likely(taken))
         socket_count(m->lane, m->op, m->fd, m->entry, m->start, m->end, m->result, 'r');
     else /* a look: a call, but no bytes */

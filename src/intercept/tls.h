@@ -281,6 +281,9 @@ const struct tls_nss *tls_nss_loaded(void);
  */
 void tls_entry_start(void);
 
+/* Whether the process has one thread. */
+bool tls_is_alone(void);
+
 /* Objects may have gone (dlclose): what was found is to be found anew. */
 void tls_objects_changed(void);
 

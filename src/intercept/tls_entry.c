@@ -86,7 +86,7 @@ static bool is_essential(unsigned call)
     return call == CALL_read || call == CALL_write || call == CALL_read_ex || call == CALL_write_ex;
 }
 
-static bool is_alone(void)
+bool tls_is_alone(void)
 {
     struct stat status;
     return sys(newfstatat, AT_FDCWD, "/proc/self/task", &status, 0) == 0 && status.st_nlink == 3;
@@ -104,7 +104,7 @@ static bool hook_all(void)
         TLS_OPENSSL_CALLS(REQUEST)};
     /* each handshake begins with it, inside; one that the program begins anew is seen without */
     requests[CALL_clear].function = NULL;
-    unsigned flags = is_alone() ? ENTRY_QUIET : 0;
+    unsigned flags = tls_is_alone() ? ENTRY_QUIET : 0;
     const char *told = NULL; /* what is in the way of one is often in the way of all */
     bool whole = true;
     entry_hook_all(requests, CALLS, flags);

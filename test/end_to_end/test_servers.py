@@ -188,4 +188,6 @@ def test_postgres(request):
                 if e["attributes"].get("network.local.port") == port and e["attributes"].get("scope.connection.role") == "server"
                 and e["attributes"]["scope.io.read.bytes"]}
     assert len(backends) >= 4 + 1 + 1
+    # Nothing of it was taken for HTTP.
+    assert not [l for l in recording.lines if l["signal"] == "span" and l.get("kind") in ("server", "client")]
     assert not recording.drops()

@@ -31,7 +31,8 @@ def check_client(name, said):
     with_answer = answered(spans)
     assert len(with_answer) == said.counted if said.requests else 0 <= len(with_answer) - said.counted <= said.more, \
         (name, len(with_answer), said.counted)
-    assert len(spans) - len(with_answer) <= said.more
+    # servers close connections on which several requests wait: those are sent, and get no answer
+    assert len(spans) - len(with_answer) <= said.more or name == "wrk-pipelined"
     if said.requests:
         rows = [told(s) for s in with_answer]
         if said.requests[0][3] is None:
@@ -42,13 +43,23 @@ def check_client(name, said):
     return len(spans)
 
 
-def check_server(site, recording, only=None):
-    """Every line of the access log is a span and the reverse."""
+def check_server(site, recording, said, allowed=()):
+    """Every line of the access log is a span and the reverse, but for what a load tool tore off when it ended."""
     spans, lines = http_spans(recording, "server"), lines_of(site.log)
-    assert not recording.drops(), recording.drops()
+    drops = recording.drops()
+    assert not set(drops) - set(allowed), drops
     done = answered(spans)
-    agree("served", [told(s, site.sizes) for s in done],
-          [(l.method, l.target, l.status, l.size if site.sizes else None) for l in lines], "the access log")
+    torn = {name for name, what in said.items() if what.more}
+    whole = [s for s in done if target(s).partition("by=")[2] not in torn]
+    agree("served", [told(s, site.sizes) for s in whole],
+          [(l.method, l.target, l.status, l.size if site.sizes else None) for l in lines if l.target.partition("by=")[2] not in torn],
+          "the access log")
+    for name in torn:
+        mine, theirs = by(spans, name), [l for l in lines if l.target.endswith(f"by={name}")]
+        assert len(by(done, name)) - said[name].more <= len(theirs) <= len(mine) <= len(theirs) + said[name].more, name
+        statuses, sizes = {l.status for l in theirs}, {l.size for l in theirs if site.sizes}
+        assert {told(s)[2] for s in by(done, name)} <= statuses
+        assert not site.sizes or {told(s)[3] for s in by(done, name)} - {None} <= sizes
     assert recording.total("http.server.request.duration") == len(spans)
     check_durations(site, done, lines)
     return spans
@@ -63,8 +74,10 @@ def check_durations(site, spans, lines):
     resolution = 0.001 if site.unit != 1e-6 else 1e-6
     for what in ours:
         # the middle of each: what a busy machine does to one record of the two, it does to few
-        apart = abs(statistics.median(ours[what]) - statistics.median(theirs[what]))
-        assert apart <= resolution + 0.02, (what, ours[what], theirs[what])
+        longer = statistics.median(ours[what]) - statistics.median(theirs[what])
+        assert longer >= -resolution - 0.02, (what, ours[what], theirs[what])
+        # a program's own log knows nothing of how long a request waited for a thread
+        assert site.program or longer <= resolution + 0.02, (what, ours[what], theirs[what])
         if site.program and what.startswith("/slow"):
             assert min(ours[what]) >= SLOW - CLOCK and min(theirs[what]) >= SLOW - resolution, what
 
@@ -81,7 +94,8 @@ def test_every_request(server, capsys):
                 counts[name] = check_client(name, said[name])
             for running in site.servers:
                 running.stop()
-        spans = check_server(site, site.front.recording)
+        # lighttpd throws the body of a request that it has answered away unseen (MSG_TRUNC), and closes
+        spans = check_server(site, site.front.recording, said, ["flow_lost"] if server == "lighttpd" else [])
         for name in CLIENTS:
             mine = by(spans, name)
             # what the client never saw answered may have come, or not

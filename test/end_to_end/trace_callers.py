@@ -4,10 +4,11 @@ Each answers /in/ID by first asking the server behind for /out/ID, so that the i
 child it has to be. Some sleep before they ask, some ask twice; all of them serve many at once.
 """
 import contextlib
+import signal
 
 from observe import free_port, need
 from trace_run import PYTHON, Watched
-from trace_servers import Site, haproxy, nginx
+from trace_servers import Site, apache, haproxy, nginx
 
 NODE = """
 const http = require('http'), [port, behind, how] = [+process.argv[2], process.argv[3], process.argv[4]];
@@ -15,10 +16,13 @@ const agent = new http.Agent({keepAlive: true}), sleep = ms => new Promise(ok =>
 const asked = id => how.startsWith('fetch') ? fetch(behind + '/out/' + id).then(a => a.text())
   : new Promise((ok, no) => http.get(behind + '/out/' + id, {agent}, a => { a.resume(); a.on('end', ok); }).on('error', no));
 http.createServer(async (q, r) => { const id = q.url.split('/')[2];
-  if (how.endsWith('late')) await sleep(+id % 7 * 3);
+  console.log('line ' + id);
+  if (how.endsWith('mixed') && +id % 2) { await sleep(+id % 5 * 3); r.end('done'); console.log('line ' + id); return; }
+  if (how.endsWith('late') || how.endsWith('mixed')) await sleep(+id % 7 * 3);
   if (how.endsWith('immediate')) await new Promise(ok => setImmediate(ok));
   await asked(id);
   if (how.endsWith('twice')) await asked(id);
+  console.log('line ' + id);
   r.end('done'); }).listen(port, '127.0.0.1');
 process.on('SIGTERM', () => process.exit(0));
 """
@@ -38,7 +42,7 @@ class Answer(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     def do_GET(self):
         id = self.path.split("/")[2]
-        time.sleep(int(id) % 7 * 0.003); ask(id); ask(id)
+        time.sleep(int(id) % 7 * 0.003); ask(id); print("line", id, flush=True); ask(id)
         self.send_response(200); self.send_header("Content-Length", "4"); self.end_headers(); self.wfile.write(b"done")
     def log_message(self, *about): pass
 http.server.ThreadingHTTPServer.daemon_threads = True
@@ -140,6 +144,17 @@ def haproxy_before(place, behind):
 
 
 @contextlib.contextmanager
+def apache_before(place, behind, mpm):
+    more = f"""
+LoadModule proxy_module /usr/lib/apache2/modules/mod_proxy.so
+LoadModule proxy_http_module /usr/lib/apache2/modules/mod_proxy_http.so
+ProxyPass /in/ {behind}/out/
+"""
+    with apache(place, mpm, more) as site:
+        yield site
+
+
+@contextlib.contextmanager
 def php(place, behind):
     """FastCGI is not HTTP: nginx has the requests, php what it asks, and nothing ties them together."""
     fpm = need("php-fpm8.2")
@@ -159,7 +174,7 @@ group = nogroup
 """)
     fast = f"location /in/ {{ fastcgi_pass 127.0.0.1:{port}; fastcgi_param SCRIPT_FILENAME {place}/in.php; " \
            "fastcgi_param REQUEST_URI $request_uri; fastcgi_param REQUEST_METHOD $request_method; fastcgi_param QUERY_STRING $query_string; }"
-    with Watched([fpm, "-n", "-d", "extension=curl", "-y", place / "fpm.conf", "-F"], place, port, "php", env={"BEHIND": behind}) as application:
+    with Watched([fpm, "-n", "-d", "extension=curl", "-y", place / "fpm.conf", "-F"], place, port, "php", env={"BEHIND": behind}, stop=signal.SIGQUIT) as application:
         with nginx(place, locations=fast) as site:
             site.servers.append(application)
             yield site
@@ -169,22 +184,26 @@ group = nogroup
 CALLERS = {
     "nginx": (lambda place, behind: nginx_before(place, behind, False), 1.0),
     "nginx-keepalive": (lambda place, behind: nginx_before(place, behind, True), 1.0),
-    "haproxy": (haproxy_before, 1.0),
-    "node-fetch": (own(["node", "caller.js", "PORT", "BEHIND", "fetch"], files=[("caller.js", NODE)]), 0),
-    "node-fetch-twice": (own(["node", "caller.js", "PORT", "BEHIND", "fetch-twice"], files=[("caller.js", NODE)]), 0),
+    "apache-prefork": (lambda place, behind: apache_before(place, behind, "prefork"), 1.0),
+    "apache-worker": (lambda place, behind: apache_before(place, behind, "worker"), 0.9),
+    "apache-event": (lambda place, behind: apache_before(place, behind, "event"), 0.9),
+    "haproxy": (haproxy_before, 0.5),
+    "node-fetch": (own(["node", "caller.js", "PORT", "BEHIND", "fetch"], files=[("caller.js", NODE)]), 0.9),
+    "node-fetch-twice": (own(["node", "caller.js", "PORT", "BEHIND", "fetch-twice"], files=[("caller.js", NODE)]), 0.9),
     "node-fetch-late": (own(["node", "caller.js", "PORT", "BEHIND", "fetch-late"], files=[("caller.js", NODE)]), 0),
-    "node-http": (own(["node", "caller.js", "PORT", "BEHIND", "http"], files=[("caller.js", NODE)]), 0),
+    "node-http": (own(["node", "caller.js", "PORT", "BEHIND", "http"], files=[("caller.js", NODE)]), 0.9),
     "node-http-late": (own(["node", "caller.js", "PORT", "BEHIND", "http-late"], files=[("caller.js", NODE)]), 0),
+    "node-http-mixed": (own(["node", "caller.js", "PORT", "BEHIND", "http-mixed"], files=[("caller.js", NODE)]), 0),
     "node-http-immediate": (own(["node", "caller.js", "PORT", "BEHIND", "http-immediate"], files=[("caller.js", NODE)]), 0),
-    "node-http-twice": (own(["node", "caller.js", "PORT", "BEHIND", "http-twice"], files=[("caller.js", NODE)]), 0),
+    "node-http-twice": (own(["node", "caller.js", "PORT", "BEHIND", "http-twice"], files=[("caller.js", NODE)]), 0.9),
     "python-urllib": (own([PYTHON, "caller.py", "PORT", "BEHIND", "urllib"], files=[("caller.py", PYTHON_THREADS)]), 1.0),
     "python-requests": (own([PYTHON, "caller.py", "PORT", "BEHIND", "requests"], files=[("caller.py", PYTHON_THREADS)]), 1.0),
     "gunicorn-sync": (own(["gunicorn", "-w", "4", "-b", "ADDRESS", "caller:application"], files=[("caller.py", WSGI)]), 1.0),
     "gunicorn-gthread": (own(["gunicorn", "-k", "gthread", "--threads", "8", "-b", "ADDRESS", "caller:application"], files=[("caller.py", WSGI)]), 0.9),
     "uvicorn": (own(["uvicorn", "--port", "PORT", "--log-level", "warning", "caller:application"], files=[("caller.py", ASGI)]), 0),
-    "java-url": (own(["java", "-Xmx128m", "Caller.java", "PORT", "BEHIND", "url"], files=[("Caller.java", JAVA)]), 0),
+    "java-url": (own(["java", "-Xmx128m", "Caller.java", "PORT", "BEHIND", "url"], files=[("Caller.java", JAVA)]), 0.9),
     "java-client": (own(["java", "-Xmx128m", "Caller.java", "PORT", "BEHIND", "client"], files=[("Caller.java", JAVA)]), 0),
     "webrick": (own(["ruby", "caller.rb", "PORT", "BEHIND"], files=[("caller.rb", RUBY)]), 1.0),
-    "puma": (own(["puma", "-q", "-t", "8:8", "-b", "TCP", "config.ru"], files=[("config.ru", RACK)]), 0),
+    "puma": (own(["puma", "-q", "-t", "8:8", "-b", "TCP", "config.ru"], files=[("config.ru", RACK)]), 0.9),
     "php": (php, 0),
 }

@@ -83,13 +83,15 @@ Require all granted
 
 
 @contextlib.contextmanager
-def apache(place, mpm):
+def apache(place, mpm, more=""):
     need("apache2")
     documents(place)
     port, conf = free_port(), place / "apache.conf"
     user = "www-data" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
-    conf.write_text(APACHE.format(d=place, port=port, mpm=mpm, m="/usr/lib/apache2/modules", user=f"User {user}"))
-    with Watched(["apache2", "-f", conf, "-DFOREGROUND"], place, port, env={"APACHE_RUN_DIR": str(place)}, stop=signal.SIGWINCH) as server:
+    conf.write_text(APACHE.format(d=place, port=port, mpm=mpm, m="/usr/lib/apache2/modules", user=f"User {user}") + more)
+    # it ends by a signal to its whole process group: that must not be ours
+    with Watched(["apache2", "-f", conf, "-DFOREGROUND"], place, port, env={"APACHE_RUN_DIR": str(place)}, stop=signal.SIGWINCH,
+                 start_new_session=True) as server:
         yield Site(port, place / "access.log", [server], unit=1e-6)
 
 

@@ -1,165 +1,5 @@
-/* Bytes of connections in, spans out: capture's flows with the real drain and fold behind them. */
-#include "region_fixture.h"
-
-#include <errno.h>
-#include <sys/socket.h>
-
-#include "capture/flow.h"
-#include "fold_fixture.h"
-
-enum { SPANS = 64 };
-
-static struct fixture *x;
-static struct drain *drain;
-static struct lane *lane;
-static struct span spans[SPANS];
-static size_t span_count;
-static uint64_t now;
-
-static int begin(void **state)
-{
-    (void)state;
-    x = fixture_new();
-    munmap(x->region, x->region_size);
-    region_open(64, 4);
-    x->region = region;
-    x->conf.traces = x->conf.metrics_http = true;
-    x->conf.traces_adopt_children = 1000;
-    struct clock_relation clock = {.unix_nano = EPOCH, .mult = 1ULL << 32};
-    region_set_clock(region, &clock);
-    region->watch =
-        WATCH_METRICS | WATCH_SOCKETS | WATCH_CONSOLE | WATCH_FLOWS | WATCH_TRACES | WATCH_W3C;
-    region->random_seed = 42;
-    region->sample_below = 1ULL << 56;
-    region->sampler = SAMPLER_PARENT;
-    flow_table = mmap(NULL, (size_t)FLOW_MAX * FLOW_SIZE, PROT_READ | PROT_WRITE,
-                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    fd_table = calloc(FD_TABLE_SIZE, sizeof(*fd_table));
-    static char w3c[] = "tracecontext", *formats[] = {w3c};
-    x->conf.propagators = (struct conf_list){formats, 1};
-    fixture_start(x);
-    x->conf.traces_sdk = TRACES_SDK_IGNORE;
-    drain = drain_new(region);
-    lane = lane_bind(region, getpid(), 7);
-    now = 1000;
-    return 0;
-}
-
-static int end(void **state)
-{
-    (void)state;
-    drain_free(drain);
-    fold_free(x->fold);
-    arena_free(x->arena);
-    free(x);
-    munmap(flow_table, (size_t)FLOW_MAX * FLOW_SIZE);
-    free(fd_table);
-    fd_table = NULL;
-    flow_table = NULL;
-    region_close();
-    return 0;
-}
-
-static void take_one(void *context, const struct record *r, const uint8_t *payload, int32_t tid)
-{
-    (void)context;
-    fold_record(x->fold, r, payload, tid);
-}
-
-static void take_spans(void)
-{
-    struct batch batch;
-    drain_run(drain, true, take_one, NULL);
-    span_count = fold_spans(x->fold, SPANS, x->arena, &batch);
-    if (span_count)
-        memcpy(spans, batch.spans, span_count * sizeof(*spans));
-    take(x, true);
-}
-
-static void open_fd(int fd, uint32_t flags)
-{
-    fd_opened(region, fd, KIND_TCP, FD_CONNECTED | flags);
-}
-
-static struct flow_bytes moved_at(int fd, int direction)
-{
-    now += 1000;
-    return (struct flow_bytes){.lane = lane,
-                               .fd = fd,
-                               .entry = fd_get(fd),
-                               .start = now,
-                               .end = now + 500,
-                               .direction = direction};
-}
-
-static void move(int fd, int direction, const void *bytes, size_t length)
-{
-    struct flow_bytes m = moved_at(fd, direction);
-    struct piece piece = {bytes, (uint32_t)length};
-    if (m.entry & FD_FLOW)
-        flow_moved(region, &m, &piece, 1, length);
-}
-
-static void in(int fd, const char *text)
-{
-    move(fd, 'r', text, strlen(text));
-}
-
-static void out(int fd, const char *text)
-{
-    move(fd, 'w', text, strlen(text));
-}
-
-static void log_line(const char *text)
-{
-    struct piece piece = {text, (uint32_t)strlen(text)};
-    now += 1000;
-    record_data(region, lane, OP_WRITE, 1, fd_get(1), now, now, (int64_t)strlen(text), &piece, 1,
-                RECORD_OUT);
-}
-
-static const struct log_record *line_of(const char *text)
-{
-    for (size_t i = 0; i < x->log_count; i++)
-        if (text_is(x->logs[i].body, text))
-            return &x->logs[i];
-    fail_msg("no line %s", text);
-    return NULL;
-}
-
-static void has(const struct span *s, const char *key, const char *value)
-{
-    for (size_t i = 0; i < s->attributes.count; i++)
-        if (text_is(s->attributes.items[i].key, key)) {
-            assert_true(text_is(s->attributes.items[i].text, value));
-            return;
-        }
-    fail_msg("no attribute %s", key);
-}
-
-static const struct span *only(enum span_kind kind)
-{
-    const struct span *found = NULL;
-    for (size_t i = 0; i < span_count; i++)
-        if (spans[i].kind == kind) {
-            assert_null(found);
-            found = &spans[i];
-        }
-    assert_non_null(found);
-    return found;
-}
-
-static bool none(const uint8_t *id, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        if (id[i])
-            return false;
-    return true;
-}
-
-#define GET "GET /a?b=1 HTTP/1.1\r\nHost: h:81\r\n\r\n"
-#define OK "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-#define PARENT "0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331"
+/* Flows: from the bytes of connections to spans. */
+#include "flow_fixture.h"
 
 static void a_request_is_a_span_and_its_lines_belong_to_it(void **state)
 {
@@ -220,20 +60,23 @@ static void of_two_at_once_it_is_not_known_which_is_worked_on(void **state)
 static void a_call_is_the_child_of_its_cause(void **state)
 {
     (void)state;
+    turn_order = TURN_NEVER; /* as nginx has it */
+    turn_begin(region, lane, now, -1);
     open_fd(5, FD_SERVER);
     open_fd(6, FD_SERVER);
     open_fd(9, 0);
     in(5, "GET /one HTTP/1.1\r\nHost: h\r\n\r\n");
     out(9, "GET /down HTTP/1.1\r\nHost: d\r\n\r\n");
-    flow_idle(region, lane);
+    turn_begin(region, lane, now, -1);
     in(6, "GET /two HTTP/1.1\r\nHost: h\r\n\r\n");
-    flow_idle(region, lane);
+    turn_begin(region, lane, now, -1);
     in(9, OK); /* brings the first one back */
     log_line("first\n");
     out(5, OK);
-    flow_idle(region, lane);
+    turn_begin(region, lane, now, -1);
     out(6, OK); /* so does writing its answer */
     log_line("second\n");
+    turn_order = TURN_UNKNOWN;
     take_spans();
     assert_int_equal(span_count, 3);
     const struct span *client = only(SPAN_CLIENT), *one = NULL, *two = NULL;
@@ -454,94 +297,6 @@ static void unsampled_requests_are_measured(void **state)
     assert_true(found);
 }
 
-/* What is about to be sent, and how much of it the kernel then took. */
-static void send_shown(int fd, const char *text, size_t gone)
-{
-    struct flow_bytes m = moved_at(fd, 'w');
-    struct piece piece = {text, (uint32_t)strlen(text)};
-    m.end = m.start;
-    assert_true(flow_sending(region, &m, &piece, 1, piece.length));
-    if (gone < piece.length)
-        flow_unsent(&m, piece.length - gone);
-}
-
-/* Another thread reads the answer before the call that sent the request is back. */
-static void an_answer_may_overtake_the_call_that_asked(void **state)
-{
-    (void)state;
-    struct lane *other = lane_bind(region, getpid(), 8), *own = lane;
-    open_fd(9, 0);
-    for (int i = 0; i < 3; i++) {
-        send_shown(9, GET, strlen(GET));
-        lane = other;
-        in(9, OK);
-        lane = own;
-    }
-    take_spans();
-    assert_int_equal(span_count, 3);
-    assert_int_equal(region->drops[DROP_FLOW], 0);
-}
-
-/* Whatever part of a request went, it is one request: what did not go comes again. */
-static void what_was_shown_and_not_sent_comes_again(void **state)
-{
-    (void)state;
-    static const char post[] = "POST /up HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\nbody";
-    size_t length = strlen(post);
-    open_fd(9, 0);
-    for (size_t gone = 0; gone < length; gone += 7) {
-        send_shown(9, post, gone);
-        send_shown(9, post + gone, 0); /* it would have to wait */
-        send_shown(9, post + gone, 1);
-        out(9, post + gone + 1); /* told behind the call: the thread is alone again */
-        in(9, OK);
-    }
-    take_spans();
-    assert_int_equal(span_count, (length + 6) / 7);
-    for (size_t i = 0; i < span_count; i++) {
-        has(&spans[i], "url.full", "http://h/up");
-        assert_int_equal(spans[i].kind, SPAN_CLIENT);
-    }
-    assert_int_equal(region->drops[DROP_FLOW], 0);
-}
-
-static void a_direction_is_lost_once(void **state)
-{
-    (void)state;
-    open_fd(5, FD_SERVER);
-    in(5, "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n");
-    out(5, OK);
-    for (int i = 0; i < 5; i++) {
-        struct flow_bytes m = moved_at(5, 'r');
-        flow_moved(region, &m, NULL, 0, 100); /* thrown away unseen: MSG_TRUNC */
-    }
-    take_spans();
-    assert_int_equal(span_count, 1);
-    assert_int_equal(region->drops[DROP_FLOW], 1);
-}
-
-#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
-
-static void connects(int fd)
-{
-    struct flow_bytes m = moved_at(fd, 0);
-    flow_connects(region, &m);
-}
-
-static const struct span *of_peer(enum span_kind kind, const char *path)
-{
-    for (size_t i = 0; i < span_count; i++)
-        for (size_t k = 0; spans[i].kind == kind && k < spans[i].attributes.count; k++) {
-            const struct attribute *a = &spans[i].attributes.items[k];
-            if ((text_is(a->key, "url.path") || text_is(a->key, "url.full")) &&
-                a->text.length >= strlen(path) &&
-                !memcmp(a->text.data + a->text.length - strlen(path), path, strlen(path)))
-                return &spans[i];
-        }
-    fail_msg("no span of %s", path);
-    return NULL;
-}
-
 /* A proxy: both wait for their connections, and each sends when the loop has the other in hand. */
 static void an_event_loop_asks_for_whom_it_connected(void **state)
 {
@@ -645,9 +400,6 @@ int main(void)
         TEST(a_loss_voids_what_it_tore),
         TEST(a_peer_that_leaves_is_an_error_of_the_client),
         TEST(unsampled_requests_are_measured),
-        TEST(an_answer_may_overtake_the_call_that_asked),
-        TEST(what_was_shown_and_not_sent_comes_again),
-        TEST(a_direction_is_lost_once),
         TEST(an_event_loop_asks_for_whom_it_connected),
         TEST(what_was_answered_connects_for_nobody),
         TEST(another_thread_takes_no_connection_for_its_own),
