@@ -49,6 +49,7 @@ void after_flow_end(struct lane *lane, int fd, fd_entry entry, uint64_t start, u
     (void)lane, (void)fd, (void)entry, (void)start, (void)end, (void)direction;
 }
 
+static struct lane test_lane;
 static struct region_head region;
 struct region_head *hook_region = &region;
 __thread struct lane *hook_self;
@@ -136,8 +137,8 @@ static void move(const uint8_t *bytes, size_t length, size_t part, uint64_t flag
         pieces[count++] =
             (struct piece){bytes + at, (uint32_t)(length - at < part ? length - at : part)};
     caught_count = 0;
-    socket_data(NULL, OP_SEND, 5, (uint64_t)kind | flags, 1, 2, (int64_t)length, pieces, count,
-                'w');
+    socket_data(&test_lane, OP_SEND, 5, (uint64_t)kind | flags, 1, 2, (int64_t)length, pieces,
+                count, 'w');
 }
 
 static void expect_messages(unsigned count)
@@ -220,9 +221,9 @@ static void the_journal_in_many_parts(void **state)
     (void)state;
     for (int i = 0; i < JOURNAL_PIECES_MAX + 2; i++)
         vector[i] = (struct iovec){i % 2 ? "=\n" : "A", 1};
-    socket_data_vector(NULL, OP_SENDMSG, 5, KIND_UNIX_DGRAM | FD_JOURNAL, 1, 2, JOURNAL_PIECES_MAX,
-                       vector, JOURNAL_PIECES_MAX, 'w');
-    socket_data_vector(NULL, OP_SENDMSG, 5, KIND_UNIX_DGRAM | FD_JOURNAL, 1, 2,
+    socket_data_vector(&test_lane, OP_SENDMSG, 5, KIND_UNIX_DGRAM | FD_JOURNAL, 1, 2,
+                       JOURNAL_PIECES_MAX, vector, JOURNAL_PIECES_MAX, 'w');
+    socket_data_vector(&test_lane, OP_SENDMSG, 5, KIND_UNIX_DGRAM | FD_JOURNAL, 1, 2,
                        JOURNAL_PIECES_MAX + 2, vector, JOURNAL_PIECES_MAX + 2, 'w');
     assert_int_equal(caught_count, 2);
     assert_int_equal(caught[0].record.flags, RECORD_RAW);
@@ -261,7 +262,7 @@ static void outcomes(void **state)
         int fd = 900000; /* no descriptor: the kernel knows of no peer */
         fd_entry entry = connecting(fd);
         caught_count = 0;
-        socket_connect_outcome(NULL, cases[i].op, fd, entry, 1, 2, cases[i].result);
+        socket_connect_outcome(&test_lane, cases[i].op, fd, entry, 1, 2, cases[i].result);
         assert_int_equal(caught_count, cases[i].told);
         assert_int_equal(!!(table[fd] & FD_CONNECTING), !cases[i].told);
         if (!cases[i].told)
@@ -270,20 +271,20 @@ static void outcomes(void **state)
         assert_int_equal(caught[0].record.result, cases[i].outcome);
         assert_int_equal(!!(table[fd] & FD_CONNECTED), cases[i].outcome == 0);
         /* another thread finds the same: it is told once */
-        socket_connect_outcome(NULL, cases[i].op, fd, entry, 1, 2, cases[i].result);
+        socket_connect_outcome(&test_lane, cases[i].op, fd, entry, 1, 2, cases[i].result);
         assert_int_equal(caught_count, 1);
     }
     /* the number has had another life since */
     fd_entry entry = connecting(900001);
     table[900001] = 8ULL << 32 | FD_OPEN | FD_CONNECTING | KIND_TCP;
     caught_count = 0;
-    socket_connect_outcome(NULL, OP_SEND, 900001, entry, 1, 2, 5);
+    socket_connect_outcome(&test_lane, OP_SEND, 900001, entry, 1, 2, 5);
     assert_int_equal(caught_count, 0);
     assert_true(table[900001] & FD_CONNECTING);
     /* under a seccomp filter the answer of SO_ERROR is taken as it is */
     region.sandboxed = 1;
     entry = connecting(900002);
-    socket_connect_outcome(NULL, OP_GETSOCKOPT, 900002, entry, 1, 2, 0);
+    socket_connect_outcome(&test_lane, OP_GETSOCKOPT, 900002, entry, 1, 2, 0);
     assert_int_equal(caught_count, 1);
 }
 
@@ -292,20 +293,20 @@ static void peers_and_ends_are_said_once(void **state)
     struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons(53)};
     fd_entry entry = table[70] = 3ULL << 32 | FD_OPEN | KIND_UDP;
     (void)state;
-    assert_int_equal(socket_addressed(NULL, OP_SENDTO, 70, entry, 1, 2, 5, 'w', &in, sizeof(in)),
-                     FD_DNS);
+    assert_int_equal(
+        socket_addressed(&test_lane, OP_SENDTO, 70, entry, 1, 2, 5, 'w', &in, sizeof(in)), FD_DNS);
     assert_int_equal(caught_count, 1);
     assert_int_equal(caught[0].record.type, RECORD_PEER);
-    socket_addressed(NULL, OP_SENDTO, 70, fd_get(70), 1, 2, 5, 'w', &in, sizeof(in));
+    socket_addressed(&test_lane, OP_SENDTO, 70, fd_get(70), 1, 2, 5, 'w', &in, sizeof(in));
     assert_int_equal(caught_count, 1);
-    socket_addressed(NULL, OP_RECVFROM, 70, fd_get(70), 1, 2, 5, 'r', &in, sizeof(in));
+    socket_addressed(&test_lane, OP_RECVFROM, 70, fd_get(70), 1, 2, 5, 'r', &in, sizeof(in));
     assert_int_equal(caught_count, 2); /* the other way */
     table[71] = entry = 4ULL << 32 | FD_OPEN | FD_CONNECTED | KIND_UDP;
-    socket_addressed(NULL, OP_RECVFROM, 71, entry, 1, 2, 5, 'r', &in, sizeof(in));
+    socket_addressed(&test_lane, OP_RECVFROM, 71, entry, 1, 2, 5, 'r', &in, sizeof(in));
     assert_int_equal(caught_count, 2); /* connected: its peer is known */
     table[72] = entry = 5ULL << 32 | FD_OPEN | KIND_TCP;
-    socket_ended(NULL, OP_RECV, 72, entry, 1, 2, 0);
-    socket_ended(NULL, OP_RECV, 72, entry, 1, 2, 0);
+    socket_ended(&test_lane, OP_RECV, 72, entry, 1, 2, 0);
+    socket_ended(&test_lane, OP_RECV, 72, entry, 1, 2, 0);
     assert_int_equal(caught_count, 3);
     assert_int_equal(caught[2].record.type, RECORD_END);
 }
