@@ -258,8 +258,8 @@ def test_returns_are_as_bare(tmp_path):
 NGINX = """
 daemon off; {mode} pid {d}/nginx.pid; error_log {d}/error.log info; user root;
 events {{ worker_connections 512; }}
-http {{ access_log {d}/access.log {format}; client_body_temp_path {d}/t1; proxy_temp_path {d}/t2; fastcgi_temp_path {d}/t3;
-uwsgi_temp_path {d}/t4; scgi_temp_path {d}/t5; {http}
+http {{ {http} access_log {d}/access.log {format}; client_body_temp_path {d}/t1; proxy_temp_path {d}/t2; fastcgi_temp_path {d}/t3;
+uwsgi_temp_path {d}/t4; scgi_temp_path {d}/t5;
 server {{ listen 127.0.0.1:{port}{listen}; {server} }} }}
 """
 
@@ -280,7 +280,8 @@ PROXIES = {
 def test_nginx_proxy(how, server, request, tmp_path):
     """What goes on is below what came in."""
     directory, port = open_directory(request, "inject"), free_port()
-    http = f"upstream u {{ server 127.0.0.1:{server.port}; keepalive 4; }}"
+    keep = "keepalive 4;" if how == "keepalive" else ""
+    http = f"upstream u {{ server 127.0.0.1:{server.port}; {keep} }}"
     location = f"location / {{ proxy_pass http://u; {PROXIES[how]} }}"
     curl = [need("curl"), "-sS", "-d", "some=thing"] + [f"http://127.0.0.1:{port}/{i}" for i in range(5)]
     with nginx(directory, None, port, location, http=http):
