@@ -93,10 +93,12 @@ void flow_wait(struct region_head *region, struct lane *lane)
 /* ------------------------------------------------------------------ requests */
 
 /* The context that a request names in its own bytes; parent_id is its span. */
-static int said_parent(const struct flow *f, struct trace_ids *said)
+static int said_parent(const struct flow_call *call, struct trace_ids *said)
 {
+    const struct flow *f = call->flow;
+    int reads = f->state == FLOW_HTTP1 && call->region->watch & WATCH_W3C;
     size_t length = 0;
-    const uint8_t *value = f->state == FLOW_HTTP1 ? http1_traceparent(&f->http1, &length) : NULL;
+    const uint8_t *value = reads ? http1_traceparent(&f->http1, &length) : NULL;
     return value && traceparent_parse(value, length, said) == 0;
 }
 
@@ -105,7 +107,7 @@ static void server_span(struct flow_call *call, struct trace_ids *ids)
 {
     struct flow *f = call->flow;
     struct trace_ids parent = no_ids;
-    int said = said_parent(f, &parent);
+    int said = said_parent(call, &parent);
     if (!said)
         parent = no_ids;
     trace_begin(call->region, call->m->lane, &parent, ids);
@@ -136,6 +138,17 @@ static const struct trace_ids *caused(struct region_head *region, const struct f
     return f ? &f->ids : NULL;
 }
 
+/*
+ * Whether a thread connected for a request of which nothing is known any more (of several on one
+ * connection of HTTP/2 the latest alone is), and has turned to another one: it is not for that.
+ */
+static int is_of_another(const struct flow_bytes *m, const struct flow_cause *cause)
+{
+    const struct lane *lane = m->lane;
+    return cause->tid && cause->tid == lane->tid && !trace_is_none(&lane->context) &&
+           trace_differ(cause->span_id, lane->context.span_id, 8);
+}
+
 int flow_client_parent(struct region_head *region, const struct flow_bytes *m, const struct flow *f,
                        struct trace_ids *parent)
 {
@@ -145,6 +158,10 @@ int flow_client_parent(struct region_head *region, const struct flow_bytes *m, c
     if (cause && !same_span(cause, &lane->context)) {
         *parent = *cause;
         return 1;
+    }
+    if (!cause && f && is_of_another(m, &f->cause)) {
+        *parent = region->process;
+        return 0;
     }
     return !trace_is_none(&lane->context) && same_span(parent, &lane->context);
 }
@@ -161,7 +178,7 @@ static void client_span(struct flow_call *call, struct trace_ids *ids)
         f->adopted = (uint8_t)flow_client_parent(call->region, call->m, f, &parent);
         /* One that the program put in itself is the parent, but for a proxy that passes on what it
            got. */
-        if (said_parent(f, &said) && !(f->adopted && is_passed_on(&said, &parent))) {
+        if (said_parent(call, &said) && !(f->adopted && is_passed_on(&said, &parent))) {
             parent = said;
             f->adopted = 0;
         }
@@ -269,6 +286,8 @@ static void upgraded(struct flow *f)
     f->state = FLOW_NEW;
     f->first[0].length = f->first[1].length = 0;
     f->requests = 0;
+    f->lost[0] &= LOST_ORDER;
+    f->lost[1] &= LOST_ORDER;
     f->ids = no_ids;
     f->drawn = f->line_left = 0;
 }
@@ -287,6 +306,7 @@ static void answered(struct flow_call *call)
 static void found(struct flow_call *call, enum frame_side side, const struct frame_step *step,
                   const uint8_t *bytes)
 {
+    struct flow *f = call->flow;
     struct trace_ids ids = no_ids;
     if (is_request_head(side, step)) {
         if (call->m->direction == 'r')
@@ -298,8 +318,12 @@ static void found(struct flow_call *call, enum frame_side side, const struct fra
         answered(call);
     if (side == SIDE_REQUEST && step->what == FRAME_BODY && step->used)
         body_moves(call);
-    if (step->what == FRAME_LOST)
+    if (step->what == FRAME_LOST) {
+        if (f->lost[call->way] & LOST_TOLD)
+            return;
+        __atomic_fetch_or(&f->lost[call->way], LOST_TOLD, __ATOMIC_RELAXED);
         drop_count(call->region, DROP_FLOW, 1);
+    }
     if (step->what != FRAME_BODY || step->flags & (FRAME_END | FRAME_HEAD_END) || step->body)
         tell(call, side, step, &ids, bytes);
 }
@@ -311,7 +335,7 @@ uint64_t flow_feed(struct flow_call *call, const uint8_t *bytes, uint64_t length
     uint64_t done = 0;
 
     if (f->state == FLOW_HTTP2 && !bytes) { /* nobody knows what went by */
-        f->lost[call->way] = 1;
+        __atomic_fetch_or(&f->lost[call->way], LOST_ORDER, __ATOMIC_RELAXED);
         drop_count(call->region, DROP_FLOW, 1);
         return length;
     }

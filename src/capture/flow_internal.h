@@ -32,6 +32,11 @@ struct flow_cause {
     int32_t tid;    /* of the thread; 0: it worked on none */
 };
 
+enum flow_lost {
+    LOST_ORDER = 1, /* it cannot be followed any more */
+    LOST_TOLD = 2,  /* its framer is lost, which was counted */
+};
+
 struct flow {
     uint32_t generation; /* of the descriptor; 0: never used */
     uint8_t state;       /* enum flow_state */
@@ -39,7 +44,7 @@ struct flow {
     uint8_t requests;    /* the direction in which requests go: 'r', 'w'; 0 not known */
     uint8_t has_random;  /* the direction in which the ClientHello went; 0: none has */
     uint8_t busy[2];     /* by direction: it is being fed */
-    uint8_t lost[2];     /* it cannot be followed any more */
+    uint8_t lost[2];     /* enum flow_lost */
     uint32_t sequence[2];
     uint64_t held_at[2];     /* ticks: when the first bytes came, while they are held */
     uint8_t random[32];      /* of the ClientHello that went by */
@@ -48,7 +53,8 @@ struct flow {
     uint8_t adopted;   /* client: its parent is a thread's context, that a response brings back */
     uint8_t drawn;     /* `ids` are those of the request whose head is being sent: inject.h */
     uint8_t line_left; /* bytes of their line that must go before anything else */
-    uint8_t spare[5];
+    uint8_t spare;
+    uint32_t ahead; /* bytes shown before they were sent that the program will send again */
     struct flow_first first[2];
     union {
         struct http1_frame http1;

@@ -81,14 +81,14 @@ void trace_current(const struct region_head *region, const struct lane *lane, st
 }
 
 /* The last 7 bytes, as W3C says that they are random and OpenTelemetry's samplers read them. */
-static int is_below(const struct region_head *region, const uint8_t trace_id[16])
+int trace_is_below(const struct region_head *region, const uint8_t trace_id[16])
 {
     uint64_t number;
     __builtin_memcpy(&number, trace_id + 8, sizeof(number));
     number = __builtin_bswap64(number) & 0xffffffffffffffULL;
     return number < region->sample_below;
 }
-_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "is_below");
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "trace_is_below");
 
 void trace_begin(const struct region_head *region, struct lane *lane,
                  const struct trace_ids *parent, struct trace_ids *out)
@@ -104,12 +104,12 @@ void trace_begin(const struct region_head *region, struct lane *lane,
         ids.local = parent->local;
         ids.flags = parent->flags & TRACE_RANDOM;
         sampled = region->sampler == SAMPLER_PARENT ? parent->flags & TRACE_SAMPLED
-                                                    : is_below(region, ids.trace_id);
+                                                    : trace_is_below(region, ids.trace_id);
     } else {
         put(ids.trace_id, draw(region, lane, 1));
         put(ids.trace_id + 8, draw(region, lane, 2));
         ids.flags = TRACE_RANDOM;
-        sampled = is_below(region, ids.trace_id);
+        sampled = trace_is_below(region, ids.trace_id);
     }
     put(ids.span_id, draw(region, lane, 3));
     if (sampled)

@@ -76,6 +76,9 @@ void trace_current(const struct region_head *region, const struct lane *lane,
 void trace_begin(const struct region_head *region, struct lane *lane,
                  const struct trace_ids *parent, struct trace_ids *out);
 
+/* Whether a trace that nobody decided on is sampled: by its id, as all programs decide. */
+int trace_is_below(const struct region_head *region, const uint8_t trace_id[16]);
+
 /* Another seed, never zero, from a seed and what tells it from others. */
 uint64_t trace_mix(uint64_t seed, uint64_t salt);
 

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/membarrier.h>
+#include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -182,7 +183,8 @@ static uint32_t watch_of(const struct conf *c)
     if (c->traces || (c->metrics && c->metrics_http))
         w |= WATCH_FLOWS | WATCH_SOCKETS;
     if (c->traces)
-        w |= WATCH_TRACES | WATCH_NAMES | (has_propagator(c, "b3") ? WATCH_B3 : 0);
+        w |= WATCH_TRACES | WATCH_NAMES | (has_propagator(c, "b3") ? WATCH_B3 : 0) |
+             (has_propagator(c, "tracecontext") ? WATCH_W3C : 0);
     if (c->traces && c->traces_inject && has_propagator(c, "tracecontext"))
         w |= WATCH_INJECT;
     if (!c->events_file.enabled && !c->events_connection.enabled)

@@ -42,7 +42,6 @@ static __attribute__((noinline)) void record_close(struct lane *lane, enum op op
         .a = flow_tls_of(fd, was),
         .flags = was & FD_SERVER ? RECORD_SERVER : 0,
     };
-    after_flow_end(lane, fd, was, start, end, 0);
     totals_take(lane, fd, FD_GENERATION(was), &totals);
     if (!is_watched(hook_region, was))
         return;
@@ -50,8 +49,9 @@ static __attribute__((noinline)) void record_close(struct lane *lane, enum op op
     record_write(hook_region, lane, &r, &piece, 1);
 }
 
-void after_close(struct lane *lane, enum op op, int fd, fd_entry was, uint64_t start,
-                 int64_t result)
+/* What after_close does, where the flow has been told of the end. */
+static void closed(struct lane *lane, enum op op, int fd, fd_entry was, uint64_t start,
+                   int64_t result)
 {
     uint64_t end = ticks_now();
     struct region_head *region = hook_region;
@@ -69,16 +69,31 @@ void after_close(struct lane *lane, enum op op, int fd, fd_entry was, uint64_t s
     after_any(region);
 }
 
-#define CLOSE(name)                                                 \
-    EXPORT int name(int fd)                                         \
-    {                                                               \
-        REAL(name)                                                  \
-        INTERCEPT_LANE(real(fd));                                   \
-        fd_entry was = fd_closing(fd);                              \
-        uint64_t start = ticks_now();                               \
-        int r = real(fd);                                           \
-        after_close(lane, OP_CLOSE, fd, was, start, with_errno(r)); \
-        return r;                                                   \
+/* Best before the kernel may give the number, and the place of its flow, to another thread. */
+static inline void flow_closes(struct lane *lane, int fd, fd_entry was, uint64_t now)
+{
+    if ((was & FD_OPEN) && !(was & FD_IGNORED))
+        after_flow_end(lane, fd, was, now, now, 0);
+}
+
+void after_close(struct lane *lane, enum op op, int fd, fd_entry was, uint64_t start,
+                 int64_t result)
+{
+    flow_closes(lane, fd, was, start);
+    closed(lane, op, fd, was, start, result);
+}
+
+#define CLOSE(name)                                            \
+    EXPORT int name(int fd)                                    \
+    {                                                          \
+        REAL(name)                                             \
+        INTERCEPT_LANE(real(fd));                              \
+        fd_entry was = fd_closing(fd);                         \
+        uint64_t start = ticks_now();                          \
+        flow_closes(lane, fd, was, start);                     \
+        int r = real(fd);                                      \
+        closed(lane, OP_CLOSE, fd, was, start, with_errno(r)); \
+        return r;                                              \
     }
 int __close(int fd);
 CLOSE(close)
@@ -93,6 +108,7 @@ static void close_between(struct lane *lane, unsigned first, unsigned last, uint
         if (!(fd_get((int)fd) & FD_OPEN))
             continue;
         fd_entry was = fd_closing((int)fd);
+        flow_closes(lane, (int)fd, was, start);
         if ((was & FD_OPEN) && !(was & FD_IGNORED))
             record_close(lane, OP_CLOSE_RANGE, (int)fd, was, start, end, 0);
     }
@@ -148,6 +164,7 @@ __attribute__((noinline)) void after_dup(struct lane *lane, enum op op, int fd, 
     count_io(region, lane, op, fd, entry, start, end, result, 0);
     if (result >= 0 && result != fd) {
         int to = (int)result;
+        flow_closes(lane, to, replaced, start);
         if (replaced & FD_OPEN)
             record_close(lane, op, to, replaced, start, end, 0);
         uint32_t numbered = fd_number_flags(to);

@@ -23,11 +23,7 @@ static struct flow_bytes moved(const struct sending *s)
                                .direction = 'w'};
 }
 
-/*
- * Whether memory can be read, without reading it: the kernel looks at what it is given before it
- * finds that there is no such operation. Programs may hand over what the kernel will refuse.
- */
-static bool is_readable(const void *memory, size_t bytes)
+bool inject_readable(const void *memory, size_t bytes)
 {
     uintptr_t at = (uintptr_t)memory, last = at + bytes - 1;
 
@@ -151,7 +147,7 @@ static __attribute__((noinline)) uint32_t place_of(const struct flow_bytes *m,
         return 0;
     size_t head = iov[first].iov_len;
     *skip = first;
-    if (!is_readable(iov[first].iov_base, head < INJECT_HEAD_MAX ? head : INJECT_HEAD_MAX))
+    if (!inject_readable(iov[first].iov_base, head < INJECT_HEAD_MAX ? head : INJECT_HEAD_MAX))
         return 0;
     uint32_t place = flow_inject(hook_region, m, iov[first].iov_base, head, 0, ids);
     return place && inject_has_room(m->fd, whole) ? place : 0;
@@ -192,7 +188,8 @@ __attribute__((noinline)) ssize_t inject_writev(const struct sending *s,
 
     if (!settle(&m, BY_WRITE))
         return -1;
-    if (count <= 0 || count > PARTS || !may(&m) || !is_readable(iov, (size_t)count * sizeof(*iov)))
+    if (count <= 0 || count > PARTS || !may(&m) ||
+        !inject_readable(iov, (size_t)count * sizeof(*iov)))
         return real(s->fd, iov, count);
     INJECT(BY_WRITE, iov, (unsigned)count, real(s->fd, iov, count));
 }
@@ -214,10 +211,10 @@ __attribute__((noinline)) ssize_t inject_send(const struct sending *s,
 /* A message with an address or with control data does more than send bytes. */
 static bool is_plain(const struct msghdr *message)
 {
-    return is_readable(message, sizeof(*message)) && !message->msg_name && !message->msg_namelen &&
-           !message->msg_control && !message->msg_controllen && message->msg_iovlen &&
-           message->msg_iovlen <= PARTS &&
-           is_readable(message->msg_iov, message->msg_iovlen * sizeof(struct iovec));
+    return inject_readable(message, sizeof(*message)) && !message->msg_name &&
+           !message->msg_namelen && !message->msg_control && !message->msg_controllen &&
+           message->msg_iovlen && message->msg_iovlen <= PARTS &&
+           inject_readable(message->msg_iov, message->msg_iovlen * sizeof(struct iovec));
 }
 
 __attribute__((noinline)) ssize_t inject_sendmsg(const struct sending *s,

@@ -47,6 +47,12 @@ ssize_t inject_sendmsg(const struct sending *s, ssize_t (*real)(int, const struc
  */
 bool inject_settle(const struct sending *s, int flags);
 
+/*
+ * Whether memory can be read, without reading it: the kernel looks at what it is given before it
+ * finds that there is no such operation. Programs may hand over what the kernel will refuse.
+ */
+bool inject_readable(const void *memory, size_t bytes);
+
 /* Whether a socket takes so many bytes at once. No: also where that is not known. */
 bool inject_has_room(int fd, uint64_t bytes);
 

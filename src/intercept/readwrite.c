@@ -1,4 +1,5 @@
 /* read, write and their families: every name under which glibc has them. */
+#include "intercept/flow.h"
 #include "intercept/inject.h"
 #include "intercept/io.h"
 
@@ -33,8 +34,9 @@ static __attribute__((noinline, cold)) void wanted_before_read(fd_entry entry)
  * another process. call: the real one, or what stands for it.
  */
 #define IO(name, parameters, arguments, waits, after) \
-    IO_BY(name, parameters, arguments, waits, real arguments, after)
-#define IO_BY(name, parameters, arguments, waits, call, after)                      \
+    IO_BY(name, parameters, arguments, waits, real arguments, (void)0, after)
+/* before: may show what is about to be sent. */
+#define IO_BY(name, parameters, arguments, waits, call, before, after)              \
     EXPORT ssize_t name parameters                                                  \
     {                                                                               \
         REAL(name)                                                                  \
@@ -43,6 +45,7 @@ static __attribute__((noinline, cold)) void wanted_before_read(fd_entry entry)
         if (waits && unlikely(__atomic_load_n(&reporter_wanted, __ATOMIC_RELAXED))) \
             wanted_before_read(entry);                                              \
         uint64_t start = ticks_now();                                               \
+        before;                                                                     \
         ssize_t n = call;                                                           \
         after;                                                                      \
         return n;                                                                   \
@@ -53,6 +56,22 @@ static __attribute__((noinline, cold)) void wanted_before_read(fd_entry entry)
 #define WAITS 1
 #define AFTER_READ(op) after_read(lane, op, fd, entry, start, n, ASKED)
 #define AFTER_WRITE(op) after_write(lane, op, fd, entry, start, n, ASKED)
+
+/* A request must be known before another thread reads its answer: flow.h. */
+#define SHOW                  \
+    if (may_be_overtaken(entry)) \
+    entry = before_flow(lane, fd, entry, start, buffer, count)
+#define SHOW_IOV              \
+    if (may_be_overtaken(entry)) \
+    entry = before_flow_vector(lane, fd, entry, start, iov, (uint64_t)iovcnt)
+#define AFTER_SHOWN(op)                                    \
+    if (unlikely(entry & FD_SHOWN))                        \
+        after_shown(fd, entry, n, count, NULL, 0);         \
+    AFTER_WRITE(op)
+#define AFTER_SHOWN_IOV(op)                                \
+    if (unlikely(entry & FD_SHOWN))                        \
+        after_shown(fd, entry, n, 0, iov, (uint64_t)iovcnt); \
+    AFTER_WRITEV(op)
 #define ASKED_IOV (iovcnt > 0 && n != 0 ? iov : asked_iov(iov, iovcnt))
 #define AFTER_READV(op) after_readv(lane, op, fd, entry, start, n, ASKED_IOV, iovcnt)
 #define AFTER_WRITEV(op) after_writev(lane, op, fd, entry, start, n, iov, iovcnt)
@@ -91,7 +110,7 @@ PREAD_CHK(__pread64_chk, off64_t)
 #define WRITE(name)                                                                                \
     IO_BY(name, (int fd, const void *buffer, size_t count), (fd, buffer, count), 0,                \
           injects(entry) ? inject_write(SENDING, real, buffer, count) : real(fd, buffer, count),   \
-          AFTER_WRITE(OP_WRITE))
+          SHOW, AFTER_SHOWN(OP_WRITE))
 WRITE(write)
 WRITE(__write)
 
@@ -114,7 +133,7 @@ IO(preadv64v2, VECTOR_V2(off64_t), (fd, iov, iovcnt, offset, flags), 0, AFTER_RE
 
 IO_BY(writev, VECTOR, (fd, iov, iovcnt), 0,
       injects(entry) ? inject_writev(SENDING, real, iov, iovcnt) : real(fd, iov, iovcnt),
-      AFTER_WRITEV(OP_WRITEV))
+      SHOW_IOV, AFTER_SHOWN_IOV(OP_WRITEV))
 IO(pwritev, VECTOR_AT(off_t), (fd, iov, iovcnt, offset), 0, AFTER_WRITEV(OP_PWRITEV))
 IO(pwritev64, VECTOR_AT(off64_t), (fd, iov, iovcnt, offset), 0, AFTER_WRITEV(OP_PWRITEV))
 IO(pwritev2, VECTOR_V2(off_t), (fd, iov, iovcnt, offset, flags), 0, AFTER_WRITEV(OP_PWRITEV2))

@@ -41,7 +41,7 @@ enum { NOT_TAKEN = MSG_PEEK | MSG_ERRQUEUE };
 static void flowed(const struct moved *m, int64_t bytes, const void *buffer,
                    const struct iovec *vector, uint64_t parts, int direction)
 {
-    if (unlikely(m->entry & FD_FLOW) && !(m->flags & MSG_OOB))
+    if (unlikely((m->entry & (FD_FLOW | FD_SHOWN)) == FD_FLOW) && !(m->flags & MSG_OOB))
         after_flow(m->lane, m->fd, m->entry, m->start, m->end, bytes, buffer, vector, parts,
                    direction);
 }
@@ -72,11 +72,20 @@ static __attribute__((noinline)) void sent_fast_open(const struct moved *m, cons
                          length);
 }
 
+/* A request must be known before another thread reads its answer: flow.h. */
+static inline void showing(struct moved *m, const void *buffer, size_t size)
+{
+    if (may_be_overtaken(m->entry) && !(m->flags & MSG_OOB))
+        m->entry = before_flow(m->lane, m->fd, m->entry, m->start, buffer, size);
+}
+
 static inline void sent(struct moved *m, const void *buffer, size_t size, const void *address,
                         uint64_t length)
 {
     fd_entry entry = m->entry;
 
+    if (unlikely(entry & FD_SHOWN))
+        after_shown(m->fd, entry, m->result, size, NULL, 0);
     count_sent(m);
     if (unlikely(address && (m->flags & MSG_FASTOPEN)))
         sent_fast_open(m, address, length);
@@ -101,6 +110,7 @@ static inline void sent(struct moved *m, const void *buffer, size_t size, const 
         if (unlikely(!lane))                                                              \
             return real(fd, buffer, size, flags);                                         \
         struct moved m = moving(lane, OP_SEND, fd, flags);                                \
+        showing(&m, buffer, size);                                                        \
         ssize_t n = injects(m.entry) ? inject_send(SENDING(m), real, buffer, size, flags) \
                                      : real(fd, buffer, size, flags);                     \
         m.end = ticks_now();                                                              \
@@ -133,6 +143,7 @@ EXPORT ssize_t sendto(int fd, const void *buffer, size_t size, int flags,
     INTERCEPT_LANE(real(fd, buffer, size, flags, address, length));
 
     struct moved m = moving(lane, OP_SENDTO, fd, flags);
+    showing(&m, buffer, size);
     ssize_t n = injects(m.entry) ? send_to(&m, real, buffer, size, address, length)
                                  : real(fd, buffer, size, flags, address, length);
     m.end = ticks_now();
@@ -164,10 +175,14 @@ EXPORT ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
     INTERCEPT_LANE(real(fd, message, flags));
 
     struct moved m = moving(lane, OP_SENDMSG, fd, flags);
+    if (may_be_overtaken(m.entry) && !(flags & MSG_OOB))
+        m.entry = before_flow_message(lane, fd, m.entry, m.start, message);
     ssize_t n = injects(m.entry) ? inject_sendmsg(SENDING(m), real, message, flags)
                                  : real(fd, message, flags);
     m.end = ticks_now();
     m.result = with_errno(n);
+    if (unlikely(m.entry & FD_SHOWN))
+        after_shown(fd, m.entry, n, 0, message->msg_iov, message->msg_iovlen);
     count_sent(&m);
     if (n >= 0 || m.result == -EINPROGRESS) /* the latter with MSG_FASTOPEN alone */
         sent_message(&m, message, m.result);

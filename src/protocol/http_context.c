@@ -178,11 +178,13 @@ static bool b3_read(const struct http_message *m, struct trace_ids *out, bool *d
     return b3_several(m, out, deferred);
 }
 
-bool http_context(const struct http_message *request, bool b3, struct trace_ids *out,
-                  struct text *state, bool *deferred, struct arena *arena)
+bool http_context(const struct http_message *request, enum http_contexts formats,
+                  struct trace_ids *out, struct text *state, bool *deferred, struct arena *arena)
 {
     struct text parent;
-    size_t parents = http_field_count(request, "traceparent", &parent);
+    bool w3c = formats == HTTP_CONTEXT_W3C || formats == HTTP_CONTEXT_W3C_B3;
+    bool b3 = formats == HTTP_CONTEXT_B3 || formats == HTTP_CONTEXT_W3C_B3;
+    size_t parents = w3c ? http_field_count(request, "traceparent", &parent) : 0;
     bool found = false;
 
     *out = (struct trace_ids){0};

@@ -138,14 +138,18 @@ size_t http_headers_allowed(const struct http_message *m, const char *const *all
 
 #include "capture/trace.h"
 
+/* Which formats are read. */
+enum http_contexts { HTTP_CONTEXT_W3C, HTTP_CONTEXT_W3C_B3, HTTP_CONTEXT_B3, HTTP_CONTEXT_NONE };
+
 /*
  * By W3C trace context: traceparent once and valid, tracestate combined in order (members checked,
- * at most 32; a bad one voids it). With b3, where there is no traceparent field: B3, single header
- * or several; ids of 8 bytes get zeros in front. Fills trace_id, parent_id, flags and remote;
- * *state lives in the arena or the message and is empty when there is none. Returns whether there
- * is a context; without one *out is all zero. *deferred: B3 gave ids without a decision to sample.
+ * at most 32; a bad one voids it). By B3 where there is no traceparent field, or it is not read:
+ * single header or several; ids of 8 bytes get zeros in front. Fills trace_id, parent_id, flags and
+ * remote; *state lives in the arena or the message and is empty when there is none. Returns whether
+ * there is a context; without one *out is all zero. *deferred: B3 gave ids without a decision to
+ * sample.
  */
-bool http_context(const struct http_message *request, bool b3, struct trace_ids *out,
-                  struct text *state, bool *deferred, struct arena *arena);
+bool http_context(const struct http_message *request, enum http_contexts formats,
+                  struct trace_ids *out, struct text *state, bool *deferred, struct arena *arena);
 
 #endif

@@ -56,20 +56,55 @@ static struct known_trace *known_place(struct traces *t, const uint8_t trace_id[
     return &t->known[hash % KNOWN_TRACES];
 }
 
+static struct known_state *state_place(struct traces *t, const uint8_t span_id[8])
+{
+    uint32_t hash;
+    memcpy(&hash, span_id, sizeof(hash));
+    return &t->state[hash % KNOWN_TRACES];
+}
+
+/* Several requests of one trace may each bring another state: it is its span's, not the trace's. */
+static void state_learn(struct traces *t, const uint8_t span_id[8], struct text state)
+{
+    struct known_state *k = state_place(t, span_id);
+    char *copy = strndup(state.data, state.length);
+    free(k->text);
+    k->text = copy;
+    memcpy(k->span_id, span_id, 8);
+}
+
+static const char *state_of(struct traces *t, const uint8_t span_id[8])
+{
+    const struct known_state *k = state_place(t, span_id);
+    return memcmp(k->span_id, span_id, 8) ? NULL : k->text;
+}
+
 void trace_learn(struct fold *f, const struct trace_ids *local, const struct trace_ids *remote,
                  struct text state)
 {
     struct traces *t = traces_of(f);
-    bool replaced = memcmp(local->trace_id, remote->trace_id, 16) != 0;
-    if (!t || (!replaced && !state.length))
+    if (!t)
+        return;
+    if (state.length)
+        state_learn(t, local->span_id, state);
+    if (!memcmp(local->trace_id, remote->trace_id, 16))
         return;
     struct known_trace *k = known_place(t, local->trace_id);
-    free(k->state);
-    *k = (struct known_trace){.remote = *remote,
-                              .replaced = replaced,
-                              .state = state.length ? strndup(state.data, state.length) : NULL};
+    k->remote = *remote;
+    k->known = true;
+    if (f->region->sampler != SAMPLER_PARENT) {
+        k->remote.flags &= (uint8_t)~TRACE_SAMPLED;
+        k->remote.flags |= trace_is_below(f->region, remote->trace_id) ? TRACE_SAMPLED : 0;
+    }
     memcpy(k->local, local->trace_id, 16);
     memcpy(k->remote.span_id, local->span_id, 8); /* whose parent it is */
+}
+
+void trace_learn_child(struct fold *f, const struct trace_ids *child)
+{
+    const char *state = f->traces ? state_of(f->traces, child->parent_id) : NULL;
+    if (state)
+        state_learn(f->traces, child->span_id, text_of(state));
 }
 
 struct trace_ids trace_told(struct fold *f, const struct trace_ids *local, struct text *state)
@@ -78,11 +113,10 @@ struct trace_ids trace_told(struct fold *f, const struct trace_ids *local, struc
     *state = (struct text){0};
     if (!f->traces)
         return told;
+    const char *own = state_of(f->traces, local->span_id);
+    *state = text_of(own ? own : state_of(f->traces, local->parent_id));
     const struct known_trace *k = known_place(f->traces, local->trace_id);
-    if (memcmp(k->local, local->trace_id, 16) != 0)
-        return told;
-    *state = text_of(k->state);
-    if (!k->replaced)
+    if (!k->known || memcmp(k->local, local->trace_id, 16) != 0)
         return told;
     memcpy(told.trace_id, k->remote.trace_id, 16);
     if (!memcmp(k->remote.span_id, local->span_id, 8)) {
@@ -99,7 +133,7 @@ void traces_free(struct fold *f)
         return;
     spans_free(f);
     for (unsigned i = 0; i < KNOWN_TRACES; i++)
-        free(f->traces->known[i].state);
+        free(f->traces->state[i].text);
     if (f->traces->arena)
         arena_free(f->traces->arena);
     free(f->traces);

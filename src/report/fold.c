@@ -90,18 +90,22 @@ bool rate_allows(struct rate *r, uint32_t limit, uint64_t unix_nano, uint32_t n)
 
 /* ------------------------------------------------------------------ life */
 
-static bool reads_b3(const struct conf *c)
+static enum http_contexts contexts_read(const struct conf *c)
 {
-    for (size_t i = 0; i < c->propagators.count; i++)
-        if (!strncmp(c->propagators.items[i], "b3", 2))
-            return true;
-    return false;
+    bool w3c = false, b3 = false;
+    for (size_t i = 0; i < c->propagators.count; i++) {
+        w3c |= !strcmp(c->propagators.items[i], "tracecontext");
+        b3 |= !strncmp(c->propagators.items[i], "b3", 2);
+    }
+    if (w3c)
+        return b3 ? HTTP_CONTEXT_W3C_B3 : HTTP_CONTEXT_W3C;
+    return b3 ? HTTP_CONTEXT_B3 : HTTP_CONTEXT_NONE;
 }
 
 static void filters_make(struct fold *f)
 {
     const struct conf *c = f->conf;
-    f->traces_b3 = reads_b3(c);
+    f->contexts = contexts_read(c);
     f->filter_file =
         filter_new(&c->events_file.include, &c->events_file.exclude, "events.file", &f->troubles);
     f->filter_connection = filter_new(&c->events_connection.include, &c->events_connection.exclude,

@@ -6,6 +6,7 @@
 #ifndef SCOPE_REPORT_FOLD_STATE_H
 #define SCOPE_REPORT_FOLD_STATE_H
 
+#include "protocol/http_message.h"
 #include "report/fold_filter.h"
 #include "report/fold_lines.h"
 #include "report/fold_series.h"
@@ -281,8 +282,8 @@ struct fold {
     char *cwd; /* absolute; NULL: not asked yet */
 
     struct trouble_list troubles;
-    struct traces *traces; /* fold_trace.h; NULL: nothing yet */
-    bool traces_b3;        /* B3 is read where there is no traceparent */
+    struct traces *traces;       /* fold_trace.h; NULL: nothing yet */
+    enum http_contexts contexts; /* what is read of a request that comes in */
 
     struct filter *filter_file, *filter_connection, *filter_name, *filter_process, *filter_lines;
 

@@ -31,10 +31,15 @@ struct thread_context {
 
 /* What came with a trace and is not in the ids that capture drew or read. */
 struct known_trace {
-    uint8_t local[16];       /* as capture has it; all zero: free */
+    uint8_t local[16];       /* as capture drew it */
     struct trace_ids remote; /* trace_id and parent_id: what they stand for */
-    bool replaced;           /* local is ours, and remote.trace_id the caller's */
-    char *state;             /* tracestate, malloc'ed; NULL: none */
+    bool known;              /* false: free */
+};
+
+/* What came with a span's parent. */
+struct known_state {
+    uint8_t span_id[8];
+    char *text; /* tracestate, malloc'ed; NULL: free */
 };
 
 struct traces;
@@ -50,6 +55,8 @@ const struct trace_ids *context_of(struct fold *f, const struct record *r, int32
  */
 void trace_learn(struct fold *f, const struct trace_ids *local, const struct trace_ids *remote,
                  struct text state);
+/* A span that others will hang on, below one that may have come with a state. */
+void trace_learn_child(struct fold *f, const struct trace_ids *child);
 /* Ids as they are to be told; *state is borrowed until the next trace_learn. */
 struct trace_ids trace_told(struct fold *f, const struct trace_ids *local, struct text *state);
 
@@ -198,6 +205,7 @@ struct traces {
     struct known_trace known[KNOWN_TRACES];
     struct passing passing[PASSING];
     uint32_t passing_next;
+    struct known_state state[KNOWN_TRACES];
     struct noted_lookup lookup[LOOKUPS];
     uint32_t lookup_next;
     uint32_t exchanges;

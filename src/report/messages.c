@@ -166,6 +166,36 @@ static int parse(const struct arrived *a, struct text head, struct arena *arena,
     return http2_decode(w->decoder, (const uint8_t *)head.data, head.length, arena, out);
 }
 
+/* What the request's own fields say of its parent, beyond what capture read of them. */
+static void context_came(struct fold *f, struct exchange *x, const struct http_message *m,
+                         struct arena *arena)
+{
+    static const uint8_t none[8];
+    struct trace_ids remote;
+    struct text state = {0};
+    bool deferred = false;
+    bool said = http_context(m, f->contexts, &remote, &state, &deferred, arena);
+    if (!x->server) {
+        if (said)
+            passed_on(f, &x->ids, &remote);
+        trace_learn_child(f, &x->ids);
+        /* what a proxy passes on is its caller's: the parent of one that goes out is known better
+         */
+        bool same = said && !memcmp(remote.trace_id, x->ids.trace_id, sizeof(remote.trace_id));
+        if (!same && memcmp(x->ids.parent_id, none, sizeof(none)) != 0)
+            return;
+    }
+    if (!said)
+        return;
+    if (deferred)
+        remote.flags |= x->ids.flags & TRACE_SAMPLED;
+    trace_learn(f, &x->ids, &remote, state);
+    if (x->server) {
+        passing_begins(f, &x->ids, &remote);
+        x->passing = true;
+    }
+}
+
 static void request_came(const struct arrived *a, const struct http_message *m, struct arena *arena)
 {
     struct fold *f = a->f;
@@ -183,20 +213,8 @@ static void request_came(const struct arrived *a, const struct http_message *m, 
     x->start = a->way->first;
     x->request = message_keep(m);
     x->grpc = a->part->protocol == PROTOCOL_HTTP2 && grpc_is(m);
-    struct trace_ids said;
-    struct text state = {0};
-    bool deferred = false;
-    bool named = http_context(m, f->traces_b3 && x->server, &said, &state, &deferred, arena);
-    if (x->server && named) {
-        if (deferred)
-            said.flags |= x->ids.flags & TRACE_SAMPLED;
-        trace_learn(f, &x->ids, &said, state);
-        passing_begins(f, &x->ids, &said);
-        x->passing = true;
-    }
+    context_came(f, x, m, arena);
     if (!x->server) {
-        if (named)
-            passed_on(f, &x->ids, &said);
         struct http_target target;
         char host[256];
         http_target_of(m, false, x->tls, arena, &target);

@@ -241,18 +241,19 @@ def test_a_proxy_under_a_load_mixes_nothing_up(front_version, contexts, place, c
         served = nginx.stop()
         upstream.stop()
     ours, asked, theirs = requests(served, "server"), requests(served, "client"), requests(Recording(to), "server")
+    for span in ours + asked:
+        span.setdefault("parent_span_id", None)
     assert logged(ours) == nginx.log()
     assert len(ours) == len(asked) == len(theirs) == count
     if contexts:
         assert {(s["trace_id"], s["parent_span_id"]) for s in ours} == {("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7")}
     by_id = {s["span_id"]: s["attributes"]["url.path"] for s in ours}
-    parents = [(call["parent_span_id"], call["attributes"]["url.full"]) for call in asked if call.get("parent_span_id") in by_id]
+    parents = [(call["parent_span_id"], call["attributes"]["url.full"]) for call in asked if call["parent_span_id"] in by_id]
     assert [url for parent, url in parents if not url.endswith(by_id[parent])] == []
     assert len({parent for parent, _ in parents}) == len(parents)
-    # most are found: nginx sends to an upstream whose connection it has kept before it waits
-    assert len(parents) > count // 2 if front_version == "http1.1" else True
-    print(len(parents))
-    others = {call.get("parent_span_id") for call in asked} - set(by_id)
+    # all are found, but for those of HTTP/2 that came at once with others, or whose upstream was still being greeted
+    assert len(parents) == count if front_version == "http1.1" else len(parents) > count // 10
+    others = {call["parent_span_id"] for call in asked} - set(by_id)
     assert others <= ({None, "00f067aa0ba902b7"} if contexts else {None})
     assert_lossless(served)
 

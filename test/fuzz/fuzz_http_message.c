@@ -155,7 +155,8 @@ static void check_context(const struct http_message *m, bool b3, struct arena *a
     bool deferred;
 
     memset(&ids, 0xa5, sizeof(ids));
-    if (!http_context(m, b3, &ids, &state, &deferred, arena)) {
+    if (!http_context(m, b3 ? HTTP_CONTEXT_W3C_B3 : HTTP_CONTEXT_W3C, &ids, &state, &deferred,
+                      arena)) {
         require(!state.length && !deferred && !memcmp(ids.trace_id, zero, 16) && !ids.flags);
         return;
     }
@@ -172,7 +173,8 @@ static void check_context(const struct http_message *m, bool b3, struct arena *a
     on.fields[0] = (struct http_field){
         TEXT("traceparent"), TEXT("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")};
     on.fields[1] = (struct http_field){TEXT("tracestate"), state};
-    require(http_context(&on, b3, &again, &state_again, &deferred, arena));
+    require(http_context(&on, b3 ? HTTP_CONTEXT_W3C_B3 : HTTP_CONTEXT_W3C, &again, &state_again,
+                         &deferred, arena));
     require(same(state, state_again));
 }
 

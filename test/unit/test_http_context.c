@@ -50,7 +50,8 @@ static void check(const struct row *row, const char *lines, const char *trace)
 
     memset(&ids, 0xa5, sizeof(ids));
     assert_int_equal(http1_parse(exact, length, arena, &m), 0);
-    bool found = http_context(&m, row->b3, &ids, &state, &deferred, arena);
+    bool found = http_context(&m, row->b3 ? HTTP_CONTEXT_W3C_B3 : HTTP_CONTEXT_W3C, &ids, &state,
+                              &deferred, arena);
     if (found != row->found)
         fail_msg("%s: %s a context", row->clause, found ? "took" : "refused");
     if (!text_is(state, row->state ? row->state : ""))
@@ -276,6 +277,31 @@ static void test_b3_several(void **state)
         check(&rows[i], rows[i].lines, T);
 }
 
+/* What is not asked for is not looked at: not even what would go before, or void the other. */
+static void test_formats(void **state)
+{
+    static const char both[] = "GET / HTTP/1.1\r\n" TP "b3: a3ce929d0e0e4736-" S "-1\r\n\r\n";
+    static const char bad[] = "GET / HTTP/1.1\r\ntraceparent: x\r\nb3: " T "-" S "-1\r\n\r\n";
+    struct arena *arena = arena_new(1 << 20);
+    struct http_message m;
+    struct trace_ids ids;
+    struct text text;
+    bool deferred;
+
+    (void)state;
+    assert_int_equal(http1_parse(both, sizeof(both) - 1, arena, &m), 0);
+    assert_true(http_context(&m, HTTP_CONTEXT_W3C_B3, &ids, &text, &deferred, arena));
+    assert_int_equal(ids.trace_id[0], 0x4b);
+    assert_true(http_context(&m, HTTP_CONTEXT_B3, &ids, &text, &deferred, arena));
+    assert_int_equal(ids.trace_id[0], 0);
+    assert_int_equal(ids.trace_id[8], 0xa3);
+    assert_false(http_context(&m, HTTP_CONTEXT_NONE, &ids, &text, &deferred, arena));
+    assert_int_equal(http1_parse(bad, sizeof(bad) - 1, arena, &m), 0);
+    assert_false(http_context(&m, HTTP_CONTEXT_W3C_B3, &ids, &text, &deferred, arena));
+    assert_true(http_context(&m, HTTP_CONTEXT_B3, &ids, &text, &deferred, arena));
+    arena_free(arena);
+}
+
 static void test_state_needs_memory(void **state)
 {
     static const char one[] = "GET / HTTP/1.1\r\n" TP "tracestate: a=1\r\n\r\n";
@@ -288,11 +314,11 @@ static void test_state_needs_memory(void **state)
 
     (void)state;
     assert_int_equal(http1_parse(one, sizeof(one) - 1, full, &m), 0);
-    assert_true(http_context(&m, false, &ids, &text, &deferred, full));
+    assert_true(http_context(&m, HTTP_CONTEXT_W3C, &ids, &text, &deferred, full));
     assert_true(text_is(text, "a=1"));
     assert_true(text.data > one && text.data < one + sizeof(one));
     assert_int_equal(http1_parse(two, sizeof(two) - 1, full, &m), 0);
-    assert_true(http_context(&m, false, &ids, &text, &deferred, full));
+    assert_true(http_context(&m, HTTP_CONTEXT_W3C, &ids, &text, &deferred, full));
     assert_int_equal(text.length, 0);
     arena_free(full);
 }
@@ -300,9 +326,9 @@ static void test_state_needs_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_traceparent),        cmocka_unit_test(test_tracestate),
-        cmocka_unit_test(test_b3_single),          cmocka_unit_test(test_b3_several),
-        cmocka_unit_test(test_state_needs_memory),
+        cmocka_unit_test(test_traceparent), cmocka_unit_test(test_tracestate),
+        cmocka_unit_test(test_b3_single),   cmocka_unit_test(test_b3_several),
+        cmocka_unit_test(test_formats),     cmocka_unit_test(test_state_needs_memory),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

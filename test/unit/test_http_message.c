@@ -453,7 +453,7 @@ static void test_hostile_heads(void **state)
             http_target_of(&g.m, true, false, g.arena, &t);
             http_url_full(&g.m, true, TEXT("::1"), 1, g.arena);
             http_client_address(&g.m, g.arena);
-            http_context(&g.m, true, &ids, &text, &deferred, g.arena);
+            http_context(&g.m, HTTP_CONTEXT_W3C_B3, &ids, &text, &deferred, g.arena);
             assert_int_equal(ids.remote, http_field(&g.m, "traceparent").length > 0);
             assert_in_range(g.m.field_count, 0, HTTP_FIELDS_MAX);
             assert_in_range(t.port, 0, 65535);
