@@ -112,9 +112,11 @@ int flow_may_inject(const struct flow_bytes *m, int plain)
     unsigned kind = FD_KIND(m->entry);
 
     if ((kind != KIND_TCP && kind != KIND_UNIX_STREAM) || m->entry & never || !flow_place(m->fd) ||
-        !FD_GENERATION(m->entry) || m->lane->context.local)
+        !(m->entry & FD_DIALED) || !FD_GENERATION(m->entry) || m->lane->context.local)
         return 0;
     const struct flow *f = flow_now(m);
+    if (f && f->ahead) /* the flow has had these bytes */
+        return 0;
     if (begins(f, plain))
         return 1;
     return f->state == FLOW_HTTP1 && f->plain == plain && f->requests == 'w' && !f->lost[1] &&
@@ -157,18 +159,31 @@ uint32_t flow_inject(struct region_head *region, const struct flow_bytes *m, con
     return place;
 }
 
-int flow_injected(struct region_head *region, const struct flow_bytes *m,
-                  const struct trace_ids *ids, unsigned left)
+void flow_injected(struct region_head *region, const struct flow_bytes *m,
+                   const struct trace_ids *ids)
 {
     struct flow *f = flow_of(region, m);
-    if (!f)
-        return 0;
     struct trace_ids parent;
+    if (!f)
+        return;
     f->adopted = (uint8_t)flow_client_parent(region, m, f, &parent);
     f->ids = *ids;
-    f->line_left = (uint8_t)left;
+    f->line_left = 0;
     f->drawn = 1;
-    return 1;
+}
+
+void flow_not_injected(const struct flow_bytes *m)
+{
+    struct flow *f = flow_now(m);
+    if (f)
+        f->drawn = 0;
+}
+
+void flow_line_waits(const struct flow_bytes *m, unsigned bytes)
+{
+    struct flow *f = flow_now(m);
+    if (f)
+        f->line_left = (uint8_t)bytes;
 }
 
 unsigned flow_line_left(const struct flow_bytes *m, uint8_t line[INJECT_LINE])

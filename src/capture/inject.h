@@ -7,9 +7,9 @@
  * of capture; reads the bytes that it is given alone.
  *
  * The order of things: flow_inject says where the line goes, and draws the ids of the request's
- * span; the caller sends; if any of the line went, flow_injected; then the program's own bytes are
- * given to flow_moved or flow_plain, where the request is found and gets those ids. If nothing of
- * the line went the ids are forgotten.
+ * span; flow_injected leaves them with the flow; the caller sends, and says if nothing of the line
+ * went, or not all; the program's own bytes are given to the flow as ever, before or behind the
+ * call, where the request is found and gets those ids.
  */
 #ifndef SCOPE_CAPTURE_INJECT_H
 #define SCOPE_CAPTURE_INJECT_H
@@ -40,9 +40,15 @@ int flow_may_inject(const struct flow_bytes *m, int plain);
 uint32_t flow_inject(struct region_head *region, const struct flow_bytes *m, const uint8_t *bytes,
                      uint64_t length, int plain, struct trace_ids *ids);
 
-/* The line was sent, but for its last `left` bytes. Returns 0 where the flow cannot hold it. */
-int flow_injected(struct region_head *region, const struct flow_bytes *m,
-                  const struct trace_ids *ids, unsigned left);
+/* The line is about to be sent: the request that is shown to the flow next has these ids. */
+void flow_injected(struct region_head *region, const struct flow_bytes *m,
+                   const struct trace_ids *ids);
+
+/* Nothing of it was sent. Where the request was shown already it keeps its ids. */
+void flow_not_injected(const struct flow_bytes *m);
+
+/* It was sent but for its last bytes, which must go before anything else. */
+void flow_line_waits(const struct flow_bytes *m, unsigned bytes);
 
 /* What is left of a line on this descriptor, copied to the front of `line`. 0: nothing. */
 unsigned flow_line_left(const struct flow_bytes *m, uint8_t line[INJECT_LINE]);

@@ -26,16 +26,16 @@ void after_copy(struct lane *lane, enum op op, int in, fd_entry in_entry, int ou
 #define SETTLED(...) \
     (likely(!injects(out_entry)) || inject_settle(&(struct sending){__VA_ARGS__}, -1))
 
-#define COPY(type, name, op, parameters, arguments)                               \
-    EXPORT type name parameters                                                   \
-    {                                                                             \
-        REAL(name)                                                                \
-        INTERCEPT_LANE(real arguments);                                           \
-        fd_entry in_entry = entry_of(lane, in), out_entry = entry_of(lane, out);  \
-        uint64_t start = ticks_now();                                             \
-        type r = SETTLED(lane, out, out_entry, start) ? real arguments : -1;      \
-        after_copy(lane, op, in, in_entry, out, out_entry, start, with_errno(r)); \
-        return r;                                                                 \
+#define COPY(type, name, op, parameters, arguments)                                \
+    EXPORT type name parameters                                                    \
+    {                                                                              \
+        REAL(name)                                                                 \
+        INTERCEPT_LANE(real arguments);                                            \
+        fd_entry in_entry = entry_of(lane, in), out_entry = entry_of(lane, out);   \
+        uint64_t start = ticks_now();                                              \
+        type r = SETTLED(lane, out, out_entry, start, NULL) ? real arguments : -1; \
+        after_copy(lane, op, in, in_entry, out, out_entry, start, with_errno(r));  \
+        return r;                                                                  \
     }
 
 /* clang-format off */

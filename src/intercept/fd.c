@@ -15,7 +15,7 @@
 
 /* Flags that belong to what is open, not to its number: a duplicate has them too. */
 #define FD_FLAGS 0xffffff00u
-#define FD_OF_FILE (FD_FLAGS & ~(uint32_t)(FD_OUT | FD_ERR))
+#define FD_OF_FILE (FD_FLAGS & ~(uint32_t)(FD_OUT | FD_ERR | FD_DIALED))
 
 /* Whether anybody wants to hear that this descriptor came or went. */
 static int is_watched(const struct region_head *region, fd_entry entry)

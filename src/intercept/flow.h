@@ -43,11 +43,17 @@ void after_flow_end(struct lane *lane, int fd, fd_entry entry, uint64_t start, u
                     int direction);
 
 /* A thread that is alone reads no answer before its own call is back. */
-static inline bool may_be_overtaken(fd_entry entry)
+static inline bool flow_overtaken(fd_entry entry)
 {
     const fd_entry not = FD_SERVER | FD_CONNECTING | FD_TLS, is = FD_FLOW | FD_CONNECTED;
     return unlikely((entry & (is | not )) == is) && hook_region->lanes_high > 1 &&
-           !(hook_region->watch & WATCH_INJECT) && !hook_region->sandboxed;
+           !hook_region->sandboxed;
+}
+
+/* With WATCH_INJECT it is inject.c that shows what is sent: behind its own look at the flow. */
+static inline bool may_be_overtaken(fd_entry entry)
+{
+    return flow_overtaken(entry) && !(hook_region->watch & WATCH_INJECT);
 }
 
 /* Whether plaintext was seen in a life that ends: an enum close_tls. */

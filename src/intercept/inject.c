@@ -5,12 +5,15 @@
 #include <linux/sockios.h>
 #include <sys/ioctl.h>
 
+#include "intercept/flow.h"
+
 enum {
     PARTS = 16, /* of a program's vector; longer ones are left alone */
     PAGE = 4096,
     /* flags with which a send is nothing but one */
     PLAIN_FLAGS = MSG_DONTWAIT | MSG_NOSIGNAL | MSG_MORE | MSG_CONFIRM,
     BY_WRITE = -1, /* in place of flags */
+    AS_IT_IS = -2, /* in place of a result */
 };
 
 static struct flow_bytes moved(const struct sending *s)
@@ -96,23 +99,30 @@ static void settle_quietly(const struct flow_bytes *m)
 
 /* ------------------------------------------------------------------ a call with a line in it */
 
-/* The count of the program's own bytes, when `n` of all of them went. */
-static ssize_t own_bytes(const struct flow_bytes *m, const struct trace_ids *ids, uint32_t place,
-                         ssize_t n)
+/* Another thread could read the answer before the call is back: flow.h. */
+static void show(const struct sending *s, int flags, const struct iovec *iov, unsigned count)
 {
-    if (n <= (ssize_t)place) /* of the line nothing: it is not missed */
+    if (s->shown && flow_overtaken(s->entry) && (flags < 0 || !(flags & MSG_OOB)))
+        *s->shown = before_flow_vector(s->lane, s->fd, s->entry, s->start, iov, count);
+}
+
+/* The count of the program's own bytes, when `n` of all of them went. */
+static ssize_t own_bytes(const struct flow_bytes *m, uint32_t place, ssize_t n)
+{
+    if (n <= (ssize_t)place) { /* of the line nothing: it is not missed */
+        flow_not_injected(m);
         return n;
-    if (n >= (ssize_t)place + INJECT_LINE) {
-        flow_injected(hook_region, m, ids, 0);
-        return n - INJECT_LINE;
     }
-    flow_injected(hook_region, m, ids, (unsigned)((ssize_t)place + INJECT_LINE - n));
+    if (n >= (ssize_t)place + INJECT_LINE)
+        return n - INJECT_LINE;
+    flow_line_waits(m, (unsigned)((ssize_t)place + INJECT_LINE - n));
     settle_quietly(m);
     return (ssize_t)place;
 }
 
 /* iov[0] has the head; its line is at `place`. */
-static __attribute__((noinline)) ssize_t send_with(const struct flow_bytes *m, int flags,
+static __attribute__((noinline)) ssize_t send_with(const struct sending *s,
+                                                   const struct flow_bytes *m, int flags,
                                                    const struct iovec *iov, unsigned count,
                                                    uint32_t place, const struct trace_ids *ids)
 {
@@ -125,18 +135,22 @@ static __attribute__((noinline)) ssize_t send_with(const struct flow_bytes *m, i
     for (unsigned i = 1; i < count; i++)
         with[i + 2] = iov[i];
     inject_line(ids, line);
-    ssize_t n = send_by(m->fd, flags, with, count + 2);
-    return n < 0 ? n : own_bytes(m, ids, place, n);
+    flow_injected(hook_region, m, ids);
+    show(s, flags, iov, count);
+    return own_bytes(m, place, send_by(m->fd, flags, with, count + 2));
 }
 
 /* Where the line goes; 0: nowhere. count: at most PARTS. *skip: empty parts before the head's. */
-static __attribute__((noinline)) uint32_t place_of(const struct flow_bytes *m,
+static __attribute__((noinline)) uint32_t place_of(const struct flow_bytes *m, int flags,
                                                    const struct iovec *iov, unsigned count,
                                                    unsigned *skip, struct trace_ids *ids)
 {
     uint64_t whole = INJECT_LINE;
     unsigned first = 0;
 
+    if (hook_region->sandboxed || m->entry & FD_TLS || (flags >= 0 && flags & ~PLAIN_FLAGS) ||
+        !flow_may_inject(m, 0))
+        return 0;
     while (first < count && !iov[first].iov_len)
         first++;
     for (unsigned i = first; i < count; i++) {
@@ -153,18 +167,19 @@ static __attribute__((noinline)) uint32_t place_of(const struct flow_bytes *m,
     return place && inject_has_room(m->fd, whole) ? place : 0;
 }
 
-static bool may(const struct flow_bytes *m)
+/* The call with a line, where one may go; -2: it is to be made as it is. */
+static ssize_t inject(const struct sending *s, const struct flow_bytes *m, int flags,
+                      const struct iovec *iov, unsigned count)
 {
-    return !hook_region->sandboxed && !(m->entry & FD_TLS) && flow_may_inject(m, 0);
-}
+    struct trace_ids ids;
+    unsigned skip = 0;
+    uint32_t place = place_of(m, flags, iov, count, &skip, &ids);
 
-#define INJECT(flags, iov, count, skip_call)                \
-    struct trace_ids ids;                                   \
-    unsigned skip = 0;                                      \
-    uint32_t place = place_of(&m, iov, count, &skip, &ids); \
-    if (!place)                                             \
-        return skip_call;                                   \
-    return send_with(&m, flags, (iov) + skip, (count)-skip, place, &ids)
+    if (place)
+        return send_with(s, m, flags, iov + skip, count - skip, place, &ids);
+    show(s, flags, iov, count);
+    return AS_IT_IS;
+}
 
 __attribute__((noinline)) ssize_t inject_write(const struct sending *s,
                                                ssize_t (*real)(int, const void *, size_t),
@@ -175,9 +190,8 @@ __attribute__((noinline)) ssize_t inject_write(const struct sending *s,
 
     if (!settle(&m, BY_WRITE))
         return -1;
-    if (!may(&m))
-        return real(s->fd, buffer, size);
-    INJECT(BY_WRITE, &iov, 1u, real(s->fd, buffer, size));
+    ssize_t n = inject(s, &m, BY_WRITE, &iov, 1);
+    return n == AS_IT_IS ? real(s->fd, buffer, size) : n;
 }
 
 __attribute__((noinline)) ssize_t inject_writev(const struct sending *s,
@@ -188,10 +202,10 @@ __attribute__((noinline)) ssize_t inject_writev(const struct sending *s,
 
     if (!settle(&m, BY_WRITE))
         return -1;
-    if (count <= 0 || count > PARTS || !may(&m) ||
-        !inject_readable(iov, (size_t)count * sizeof(*iov)))
+    if (count <= 0 || count > PARTS || !inject_readable(iov, (size_t)count * sizeof(*iov)))
         return real(s->fd, iov, count);
-    INJECT(BY_WRITE, iov, (unsigned)count, real(s->fd, iov, count));
+    ssize_t n = inject(s, &m, BY_WRITE, iov, (unsigned)count);
+    return n == AS_IT_IS ? real(s->fd, iov, count) : n;
 }
 
 __attribute__((noinline)) ssize_t inject_send(const struct sending *s,
@@ -203,18 +217,22 @@ __attribute__((noinline)) ssize_t inject_send(const struct sending *s,
 
     if (!settle(&m, flags & (MSG_DONTWAIT | MSG_NOSIGNAL)))
         return -1;
-    if (flags & ~PLAIN_FLAGS || !may(&m))
-        return real(s->fd, buffer, size, flags);
-    INJECT(flags, &iov, 1u, real(s->fd, buffer, size, flags));
+    ssize_t n = inject(s, &m, flags, &iov, 1);
+    return n == AS_IT_IS ? real(s->fd, buffer, size, flags) : n;
 }
 
-/* A message with an address or with control data does more than send bytes. */
+static bool is_readable_message(const struct msghdr *message)
+{
+    return inject_readable(message, sizeof(*message)) && message->msg_iovlen &&
+           message->msg_iovlen <= PARTS &&
+           inject_readable(message->msg_iov, message->msg_iovlen * sizeof(struct iovec));
+}
+
+/* One with an address or with control data does more than send bytes. */
 static bool is_plain(const struct msghdr *message)
 {
-    return inject_readable(message, sizeof(*message)) && !message->msg_name &&
-           !message->msg_namelen && !message->msg_control && !message->msg_controllen &&
-           message->msg_iovlen && message->msg_iovlen <= PARTS &&
-           inject_readable(message->msg_iov, message->msg_iovlen * sizeof(struct iovec));
+    return !message->msg_name && !message->msg_namelen && !message->msg_control &&
+           !message->msg_controllen;
 }
 
 __attribute__((noinline)) ssize_t inject_sendmsg(const struct sending *s,
@@ -225,7 +243,8 @@ __attribute__((noinline)) ssize_t inject_sendmsg(const struct sending *s,
 
     if (!settle(&m, flags & (MSG_DONTWAIT | MSG_NOSIGNAL)))
         return -1;
-    if (flags & ~PLAIN_FLAGS || !may(&m) || !is_plain(message))
+    if (!is_readable_message(message) || !is_plain(message))
         return real(s->fd, message, flags);
-    INJECT(flags, message->msg_iov, (unsigned)message->msg_iovlen, real(s->fd, message, flags));
+    ssize_t n = inject(s, &m, flags, message->msg_iov, (unsigned)message->msg_iovlen);
+    return n == AS_IT_IS ? real(s->fd, message, flags) : n;
 }

@@ -29,6 +29,7 @@ struct sending {
     int fd;
     fd_entry entry;
     uint64_t start;
+    fd_entry *shown; /* what the entry is afterwards: FD_SHOWN may be added; NULL: not told */
 };
 
 /* The calls themselves; real: what is called where nothing is to be done. */

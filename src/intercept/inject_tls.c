@@ -187,7 +187,7 @@ int inject_openssl(const struct tls_openssl *api, void *ssl, struct tls_call *ca
     }
     *done = s->size;
     if (call && call->moved.fd >= 0)
-        flow_injected(hook_region, &call->moved, &s->ids, 0);
+        flow_injected(hook_region, &call->moved, &s->ids);
     r = r == (int)(s->size + INJECT_LINE) ? (int)s->size : r;
     release(s);
     return r;
@@ -204,7 +204,7 @@ static ssize_t gnutls_done(struct tls_call *call, struct slot *s, ssize_t n)
     }
     if (n == (ssize_t)s->size + INJECT_LINE) {
         if (call && call->moved.fd >= 0)
-            flow_injected(hook_region, &call->moved, &s->ids, 0);
+            flow_injected(hook_region, &call->moved, &s->ids);
         n = s->size;
     }
     release(s);

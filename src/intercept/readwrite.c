@@ -106,7 +106,7 @@ PREAD(__pread64, off64_t)
 PREAD_CHK(__pread_chk, off_t)
 PREAD_CHK(__pread64_chk, off64_t)
 
-#define SENDING (&(struct sending){lane, fd, entry, start})
+#define SENDING (&(struct sending){lane, fd, entry, start, &entry})
 #define WRITE(name)                                                                                \
     IO_BY(name, (int fd, const void *buffer, size_t count), (fd, buffer, count), 0,                \
           injects(entry) ? inject_write(SENDING, real, buffer, count) : real(fd, buffer, count),   \

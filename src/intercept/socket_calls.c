@@ -235,7 +235,7 @@ void socket_connected(struct lane *lane, enum op op, int fd, fd_entry entry, uin
         result = -EINPROGRESS;
     if (result == 0 || result == -EINPROGRESS) {
         uint32_t now = address_flags((enum kind)kind, pair.peer, pair.peer_length) |
-                       (result ? FD_CONNECTING : FD_CONNECTED);
+                       (result ? FD_CONNECTING : FD_CONNECTED) | FD_DIALED;
         fd_change(fd, FD_GENERATION(entry), now, found & ~now);
         if (!result && (kind == KIND_TCP || kind == KIND_UDP))
             address_local(fd, &pair);

@@ -100,7 +100,7 @@ static inline void sent(struct moved *m, const void *buffer, size_t size, const 
     after_any(hook_region);
 }
 
-#define SENDING(m) (&(struct sending){(m).lane, (m).fd, (m).entry, (m).start})
+#define SENDING(m) (&(struct sending){(m).lane, (m).fd, (m).entry, (m).start, &(m).entry})
 
 #define SEND(name)                                                                        \
     EXPORT ssize_t name(int fd, const void *buffer, size_t size, int flags)               \
@@ -123,7 +123,7 @@ SEND(send)
 SEND(__send)
 
 /* sendto without an address is send. */
-static __attribute__((noinline)) ssize_t send_to(const struct moved *m,
+static __attribute__((noinline)) ssize_t send_to(struct moved *m,
                                                  __typeof__(&sendto) real_sendto,
                                                  const void *buffer, size_t size,
                                                  __CONST_SOCKADDR_ARG address, socklen_t length)

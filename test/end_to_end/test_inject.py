@@ -147,12 +147,28 @@ public class Ask {
 }
 """
 
+JAVA_THREADS = """
+import java.net.URI;
+import java.net.http.*;
+import java.util.*;
+public class Ask {
+    public static void main(String[] a) throws Exception {
+        HttpClient c = HttpClient.newBuilder().version(HttpClient.Version.HTTP_1_1).build();
+        for (int i = 0; i < 300; i++) {
+            HttpRequest r = HttpRequest.newBuilder(URI.create("http://127.0.0.1:" + a[0] + "/" + i))
+                .POST(HttpRequest.BodyPublishers.ofString("body")).build();
+            System.out.println(c.send(r, HttpResponse.BodyHandlers.ofString()).body());
+        }
+    }
+}
+"""
+
 
 def command_of(client, port, tmp_path):
     url = f"http://127.0.0.1:{port}/"
-    if client == "java":
+    if client.startswith("java"):
         need("javac")
-        (tmp_path / "Ask.java").write_text(JAVA)
+        (tmp_path / "Ask.java").write_text(JAVA if client == "java" else JAVA_THREADS)
         subprocess.run(["javac", tmp_path / "Ask.java"], check=True, capture_output=True)
     if client == "requests" and bare([PYTHON, "-c", "import requests"]).status:
         pytest.skip("requests is not installed and could not be")
@@ -165,10 +181,11 @@ def command_of(client, port, tmp_path):
         "requests": [PYTHON, "-c", REQUESTS, port],
         "node": [need("node"), "-e", NODE, port],
         "java": [need("java"), "-cp", tmp_path, "Ask", port],
+        "java threads": [need("java"), "-cp", tmp_path, "Ask", port],
     }[client]
 
 
-@pytest.mark.parametrize("client", ["curl", "curl1.0", "wget", "http.client", "urllib", "requests", "node", "java"])
+@pytest.mark.parametrize("client", ["curl", "curl1.0", "wget", "http.client", "urllib", "requests", "node", "java", "java threads"])
 def test_clients(client, server, tmp_path):
     plain, heads, recording = both(command_of(client, server.port, tmp_path), server, tmp_path)
     check_lines(heads, recording, plain)
@@ -258,8 +275,8 @@ def test_returns_are_as_bare(tmp_path):
 NGINX = """
 daemon off; {mode} pid {d}/nginx.pid; error_log {d}/error.log info; user root;
 events {{ worker_connections 512; }}
-http {{ access_log {d}/access.log {format}; client_body_temp_path {d}/t1; proxy_temp_path {d}/t2; fastcgi_temp_path {d}/t3;
-uwsgi_temp_path {d}/t4; scgi_temp_path {d}/t5; {http}
+http {{ {http} access_log {d}/access.log {format}; client_body_temp_path {d}/t1; proxy_temp_path {d}/t2; fastcgi_temp_path {d}/t3;
+uwsgi_temp_path {d}/t4; scgi_temp_path {d}/t5;
 server {{ listen 127.0.0.1:{port}{listen}; {server} }} }}
 """
 
@@ -280,7 +297,8 @@ PROXIES = {
 def test_nginx_proxy(how, server, request, tmp_path):
     """What goes on is below what came in."""
     directory, port = open_directory(request, "inject"), free_port()
-    http = f"upstream u {{ server 127.0.0.1:{server.port}; keepalive 4; }}"
+    keep = "keepalive 4;" if how == "keepalive" else ""
+    http = f"upstream u {{ server 127.0.0.1:{server.port}; {keep} }}"
     location = f"location / {{ proxy_pass http://u; {PROXIES[how]} }}"
     curl = [need("curl"), "-sS", "-d", "some=thing"] + [f"http://127.0.0.1:{port}/{i}" for i in range(5)]
     with nginx(directory, None, port, location, http=http):

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 
 #include "capture/flow_internal.h"
+#include "intercept/flow.h"
 #include "region_fixture.h"
 
 struct region_head *hook_region;
@@ -114,10 +115,14 @@ void *hook_next(const char *name)
 
 enum way { WRITE, WRITEV, SEND, SENDMSG, WAYS };
 
-/* The bytes go in `parts` parts; the first has the head. */
+/* What the entry was behind the call. */
+static fd_entry behind;
+
+/* A vector has three parts; the second has the head. */
 static ssize_t send_by(enum way way, const uint8_t *bytes, size_t size)
 {
-    struct sending s = {lane, fds[0], fd_get(fds[0]), ticks_now()};
+    behind = fd_get(fds[0]);
+    struct sending s = {lane, fds[0], behind, ticks_now(), &behind};
     size_t first = size > 5 ? size - 5 : size;
     struct iovec iov[3] = {
         {(void *)bytes, 0}, {(void *)bytes, first}, {(void *)(bytes + first), size - first}};
@@ -152,13 +157,16 @@ static unsigned send_all(enum way way, const char *text, size_t size)
     while (sent < size) {
         assert_true(++tries < 400);
         ssize_t n = send_by(way, (const uint8_t *)text + sent, size - sent);
+        if (behind & FD_SHOWN)
+            after_shown(fds[0], behind, n, size - sent, NULL, 0);
         if (n < 0) {
             assert_true(errno == EAGAIN || errno == EINTR);
             drain_socket();
             continue;
         }
         assert_in_range(n, 1, size - sent);
-        feed('w', text + sent, (size_t)n);
+        if (!(behind & FD_SHOWN))
+            feed('w', text + sent, (size_t)n);
         sent += (size_t)n;
     }
     drain_socket();
@@ -180,7 +188,7 @@ static void answer(void)
 static void connect_anew(uint32_t flags)
 {
     drain_socket();
-    entry = fd_opened(region, fds[0], KIND_UNIX_STREAM, FD_CONNECTED | flags);
+    entry = fd_opened(region, fds[0], KIND_UNIX_STREAM, FD_CONNECTED | FD_DIALED | flags);
     assert_true(entry & FD_FLOW);
     wire_length = calls = takes_next = takes_count = 0;
     full = false;
@@ -389,6 +397,27 @@ static void every_split_is_made_whole(void **state)
     }
 }
 
+/* Where another thread may read the answer, the request is known before it is sent. */
+static void request_is_known_before_it_is_sent(void **state)
+{
+    lane_bind(region, 2, 2);
+    every_split_is_made_whole(state);
+    for (enum way way = 0; way < WAYS; way++) {
+        connect_anew(0);
+        assert_int_equal(send_by(way, (const uint8_t *)REQUEST, SIZE), SIZE);
+        assert_true(behind & FD_SHOWN);
+        answer();
+        assert_int_equal(http1_outstanding(&flow()->http1), 0);
+        assert_true(http1_stays(&flow()->http1));
+    }
+    /* what could not go at all has its ids, and no line when it goes */
+    connect_anew(0);
+    takes[takes_count++] = -EAGAIN;
+    send_all(SEND, REQUEST, SIZE);
+    assert_int_equal(wire_length, SIZE);
+    assert_int_equal(http1_outstanding(&flow()->http1), 1);
+}
+
 static void short_count_ends_before_the_line(void **state)
 {
     (void)state;
@@ -443,7 +472,7 @@ static void errors_are_the_kernels(void **state)
 static void other_calls_wait_for_the_line(void **state)
 {
     (void)state;
-    struct sending s = {lane, fds[0], entry, ticks_now()};
+    struct sending s = {lane, fds[0], entry, ticks_now(), NULL};
     assert_true(inject_settle(&s, -1));
     assert_int_equal(calls, 0);
     connect_anew(0);
@@ -474,7 +503,7 @@ static void what_the_kernel_refuses_is_not_read(void **state)
     uint8_t *pages = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     mprotect(pages + 4096, 4096, PROT_NONE);
     memcpy(pages + 4096 - 20, "GET / HTTP/1.1\r\nA: b", 20);
-    struct sending s = {lane, fds[0], entry, ticks_now()};
+    struct sending s = {lane, fds[0], entry, ticks_now(), NULL};
     struct iovec iov = {pages + 4096 - 20, 100};
     struct msghdr message = {.msg_iov = (void *)(pages + 4096), .msg_iovlen = 1};
     void *const bad[] = {NULL, (void *)8, (void *)-8, pages + 4096};
@@ -501,7 +530,7 @@ static void needs_room(void **state)
     static char big[1 << 20] = HEAD;
     int small = 1;
     socklen_t length = sizeof(small);
-    struct sending s = {lane, fds[0], entry, ticks_now()};
+    struct sending s = {lane, fds[0], entry, ticks_now(), NULL};
     takes[takes_count++] = 3000;
     assert_int_equal(inject_write(&s, take_write, big, sizeof(big)), 3000);
     assert_memory_equal(wire, big, 3000);
@@ -543,6 +572,10 @@ static void only_clients_at_a_boundary(void **state)
     fd_change(fds[0], FD_GENERATION(entry), FD_TLS, 0);
     check_left_alone(SEND);
 
+    connect_anew(0);
+    fd_change(fds[0], FD_GENERATION(entry), 0, FD_DIALED);
+    check_left_alone(SEND);
+
     static const char *const before[] = {
         /* the middle of a head, of a body, an upgrade asked for, the last request, not HTTP/1 */
         "GET / HTTP/1.1\r\nHost: x\r\n",
@@ -578,7 +611,7 @@ static void only_clients_at_a_boundary(void **state)
 static void calls_that_do_more_are_left_alone(void **state)
 {
     (void)state;
-    struct sending s = {lane, fds[0], entry, ticks_now()};
+    struct sending s = {lane, fds[0], entry, ticks_now(), NULL};
     struct iovec iov[20] = {{(void *)REQUEST, SIZE}};
     char control[32] = {0};
     struct msghdr message = {
@@ -664,6 +697,7 @@ int main(void)
         TEST(heads_have_bounds),
         TEST(whole_call_counts_own_bytes),
         TEST(every_split_is_made_whole),
+        TEST(request_is_known_before_it_is_sent),
         TEST(short_count_ends_before_the_line),
         TEST(errors_are_the_kernels),
         TEST(other_calls_wait_for_the_line),

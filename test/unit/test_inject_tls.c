@@ -84,7 +84,7 @@ static int begin(void **state)
     fd_table = calloc(FD_TABLE_SIZE, sizeof(*fd_table));
     flow_table = mmap(NULL, (size_t)FLOW_MAX * FLOW_SIZE, PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    fd_opened(region, FD, KIND_TCP, FD_CONNECTED);
+    fd_opened(region, FD, KIND_TCP, FD_CONNECTED | FD_DIALED);
     memset(request, 'b', SIZE);
     memcpy(request, HEAD, sizeof(HEAD) - 1);
     return 0;
@@ -219,7 +219,7 @@ static void openssl_write_is_finished_as_begun(void **state)
         long mode = modes[i % 4];
         size_t room = rooms[i / 4 % 4];
         int form = (int)(i / 16);
-        fd_opened(region, FD, KIND_TCP, FD_CONNECTED);
+        fd_opened(region, FD, KIND_TCP, FD_CONNECTED | FD_DIALED);
         struct pair p = connected(room);
         uint8_t got[4096], moved[2][SIZE];
         size_t length = 0, n = 0;
@@ -250,7 +250,7 @@ static void openssl_bad_retry_stays_one(void **state)
 {
     (void)state;
     for (int with = 0; with < 2; with++) {
-        fd_opened(region, FD, KIND_TCP, FD_CONNECTED);
+        fd_opened(region, FD, KIND_TCP, FD_CONNECTED | FD_DIALED);
         struct pair p = connected(100);
         uint8_t other[SIZE];
         region->watch =
@@ -274,7 +274,7 @@ static void openssl_session_that_ends_keeps_nothing(void **state)
 {
     (void)state;
     for (int i = 0; i < 200; i++) { /* more than there is room for at a time */
-        fd_opened(region, FD, KIND_TCP, FD_CONNECTED);
+        fd_opened(region, FD, KIND_TCP, FD_CONNECTED | FD_DIALED);
         struct pair p = connected(100);
         assert_int_equal(write_by(0, p.client, request, SIZE), 0);
         assert_int_equal(inject_waiting, 1);
@@ -295,7 +295,7 @@ static void openssl_is_bounded(void **state)
     struct pair p[70];
     unsigned lines = 0;
     for (int i = 0; i < 70; i++) {
-        fd_opened(region, FD, KIND_TCP, FD_CONNECTED);
+        fd_opened(region, FD, KIND_TCP, FD_CONNECTED | FD_DIALED);
         p[i] = connected(100);
         write_by(0, p[i].client, request, SIZE);
         lines = inject_waiting;
@@ -320,7 +320,7 @@ static void openssl_leaves_others_alone(void **state)
     assert_memory_equal(got, large, sizeof(large));
     gone(&p);
 
-    fd_opened(region, FD, KIND_TCP, FD_CONNECTED);
+    fd_opened(region, FD, KIND_TCP, FD_CONNECTED | FD_DIALED);
     p = connected(65536);
     assert_int_equal(tls_openssl_write(&openssl, p.server, request, SIZE), SIZE);
     BIO_flush(p.in);
@@ -388,7 +388,7 @@ static void gnutls_write_is_finished_as_begun(void **state)
         memset(channel_length, 0, sizeof(channel_length));
         memset(channel_read, 0, sizeof(channel_read));
         channel_room = -1;
-        fd_opened(region, FD, KIND_TCP, FD_CONNECTED);
+        fd_opened(region, FD, KIND_TCP, FD_CONNECTED | FD_DIALED);
         for (int i = 0; i < 2; i++) {
             gnutls_init(&sessions[i], (i ? GNUTLS_SERVER : GNUTLS_CLIENT) | GNUTLS_NONBLOCK);
             gnutls_priority_set_direct(sessions[i], "NORMAL:+ANON-ECDH:+ANON-DH:-VERS-TLS1.3",
