@@ -25,8 +25,7 @@ proxy_ssl_server_name on; proxy_ssl_session_reuse off; }} }} }}
 """
 
 PYTHON_APPLICATION = """
-import http.client, http.server, os, signal, ssl, sys
-signal.signal(signal.SIGTERM, lambda *about: sys.exit(0))
+import http.client, http.server, os, signal, ssl, sys, threading
 own, downstream, cert, key = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4]
 trust = ssl.create_default_context(cafile=cert)
 # One write a line: a buffer that threads share is written by whoever flushes it.
@@ -46,10 +45,13 @@ class Answer(http.server.BaseHTTPRequestHandler):
 context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
 context.load_cert_chain(cert, key)
 class Many(http.server.ThreadingHTTPServer):
-    request_queue_size = 128
+    request_queue_size, daemon_threads = 128, False
 server = Many(("127.0.0.1", own), Answer)
 server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
-server.serve_forever()
+# Its threads end first: a main thread that just leaves shuts the connection that it has handed on.
+signal.signal(signal.SIGTERM, lambda *about: threading.Thread(target=server.shutdown).start())
+server.serve_forever(0.05)
+server.server_close()
 """
 
 NODE_APPLICATION = """
@@ -71,8 +73,7 @@ process.on('SIGTERM', () => process.exit(0));
 """
 
 DOWNSTREAM = """
-import http.server, os, signal, ssl, sys
-signal.signal(signal.SIGTERM, lambda *about: sys.exit(0))
+import http.server, os, signal, ssl, sys, threading
 own, cert, key = int(sys.argv[1]), sys.argv[2], sys.argv[3]
 # One write a line: a buffer that threads share is written by whoever flushes it.
 def say(*words): os.write(1, (" ".join(words) + "\\n").encode())
@@ -87,10 +88,13 @@ class Answer(http.server.BaseHTTPRequestHandler):
 context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
 context.load_cert_chain(cert, key)
 class Many(http.server.ThreadingHTTPServer):
-    request_queue_size = 128
+    request_queue_size, daemon_threads = 128, False
 server = Many(("127.0.0.1", own), Answer)
 server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
-server.serve_forever()
+# Its threads end first: a main thread that just leaves shuts the connection that it has handed on.
+signal.signal(signal.SIGTERM, lambda *about: threading.Thread(target=server.shutdown).start())
+server.serve_forever(0.05)
+server.server_close()
 """
 
 APPLICATIONS = {"python": ["/usr/bin/python3", "-u", "-c"], "node": ["node"]}
