@@ -56,6 +56,7 @@ enum {
     FD_FLOW = 1u << 26, /* what moves here is looked at: flow.h */
     FD_TLS = 1u << 27,  /* what moves here is ciphertext */
     FD_LISTENS = 1u << 28, /* connections come in here */
+    FD_SHOWN = 1u << 29, /* in a call's own copy alone: its bytes were shown to the flow before it */
 };
 
 #define FD_KIND(e) ((unsigned)((e) & 0xff))

@@ -17,15 +17,14 @@ enum {
 static uint32_t recent[RECENT];
 static uint32_t recent_next;
 
-static struct flow *flow_place(int fd)
+struct flow *flow_place(int fd)
 {
     if (unlikely((unsigned)fd >= FLOW_MAX || !flow_table))
         return NULL;
     return (struct flow *)(flow_table + (size_t)fd * FLOW_SIZE);
 }
 
-/* The flow of this life of the descriptor, begun if need be; NULL where it has none. */
-static struct flow *flow_of(struct region_head *region, const struct flow_bytes *m)
+struct flow *flow_of(struct region_head *region, const struct flow_bytes *m)
 {
     struct flow *f = flow_place(m->fd);
     uint32_t generation = FD_GENERATION(m->entry);
@@ -54,11 +53,11 @@ static struct flow *flow_of(struct region_head *region, const struct flow_bytes 
 /* One direction is read by one at a time: who comes meanwhile cannot be put in order. */
 static int flow_enter(struct region_head *region, struct flow *f, unsigned way)
 {
-    if (unlikely(f->lost[way]))
+    if (unlikely(f->lost[way] & LOST_ORDER))
         return 0;
     if (likely(!__atomic_exchange_n(&f->busy[way], 1, __ATOMIC_ACQUIRE)))
         return 1;
-    f->lost[way] = 1;
+    __atomic_fetch_or(&f->lost[way], LOST_ORDER, __ATOMIC_RELAXED);
     drop_count(region, DROP_FLOW, 1);
     return 0;
 }
@@ -191,24 +190,59 @@ static void flow_bytes_in(struct flow_call *call, const uint8_t *bytes, uint64_t
 
 /* ------------------------------------------------------------------ what capture.h's users call */
 
+/* Bytes that were shown before, and did not go, come again: returns how many of these are such. */
+static uint64_t shown_before(struct flow *f, const struct flow_bytes *m, uint64_t length)
+{
+    if (likely(!f->ahead || m->direction != 'w'))
+        return 0;
+    uint64_t n = f->ahead < length ? f->ahead : length;
+    f->ahead -= (uint32_t)n;
+    return n;
+}
+
+static void show(struct region_head *region, const struct flow_bytes *m, struct flow *f,
+                 const struct piece *pieces, unsigned count, uint64_t length)
+{
+    struct flow_call call = {.region = region, .m = m, .flow = f, .way = flow_way(m->direction)};
+    if (!flow_enter(region, f, call.way))
+        return;
+    uint64_t skip = shown_before(f, m, length);
+    if (!pieces && length > skip)
+        flow_bytes_in(&call, NULL, length - skip);
+    for (unsigned i = 0; i < count && length; i++) {
+        uint64_t n = pieces[i].length < length ? pieces[i].length : length;
+        uint64_t from = skip < n ? skip : n;
+        length -= n;
+        skip -= from;
+        if (n > from)
+            flow_bytes_in(&call, (const uint8_t *)pieces[i].data + from, n - from);
+    }
+    flow_leave(f, call.way);
+}
+
 void flow_moved(struct region_head *region, const struct flow_bytes *m, const struct piece *pieces,
                 unsigned count, uint64_t length)
 {
     struct flow *f = flow_of(region, m);
+    if (f && !f->plain)
+        show(region, m, f, pieces, count, length);
+}
+
+int flow_sending(struct region_head *region, const struct flow_bytes *m, const struct piece *pieces,
+                 unsigned count, uint64_t length)
+{
+    struct flow *f = flow_of(region, m);
     if (!f || f->plain)
-        return;
-    struct flow_call call = {.region = region, .m = m, .flow = f, .way = flow_way(m->direction)};
-    if (!flow_enter(region, f, call.way))
-        return;
-    if (!pieces)
-        flow_bytes_in(&call, NULL, length);
-    for (unsigned i = 0; i < count && length; i++) {
-        uint64_t n = pieces[i].length < length ? pieces[i].length : length;
-        length -= n;
-        if (n)
-            flow_bytes_in(&call, pieces[i].data, n);
-    }
-    flow_leave(f, call.way);
+        return 0;
+    show(region, m, f, pieces, count, length);
+    return 1;
+}
+
+void flow_unsent(const struct flow_bytes *m, uint64_t length)
+{
+    struct flow *f = flow_place(m->fd);
+    if (f && f->generation == FD_GENERATION(m->entry))
+        f->ahead += (uint32_t)length;
 }
 
 void flow_connects(struct region_head *region, const struct flow_bytes *m)
@@ -257,6 +291,7 @@ void flow_plain(struct region_head *region, const struct flow_bytes *m, const vo
         f->state = FLOW_NEW;
         f->requests = 0;
         f->lost[0] = f->lost[1] = 0;
+        f->ahead = 0;
         f->first[0].length = f->first[1].length = 0;
         words_clear(&f->http1, sizeof(f->http1));
         words_clear(&f->http2, sizeof(f->http2));

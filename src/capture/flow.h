@@ -43,6 +43,16 @@ void flow_moved(struct region_head *region, const struct flow_bytes *m, const st
                 unsigned count, uint64_t length);
 
 /*
+ * `length` > 0 bytes are about to be sent on a connection that this process made. Another thread
+ * may read the answer before the call that sends is back: what it answers must be known by then.
+ * Returns whether they were taken; then flow_moved is not told of them, and flow_unsent of those
+ * that did not go, which the program sends again or never. m->end is to be m->start.
+ */
+int flow_sending(struct region_head *region, const struct flow_bytes *m, const struct piece *pieces,
+                 unsigned count, uint64_t length);
+void flow_unsent(const struct flow_bytes *m, uint64_t length);
+
+/*
  * The thread connects m->fd. An event loop sends the first request later, when it has no context
  * any more: it is then the child of the request that it connects for now, unless that has been
  * answered.

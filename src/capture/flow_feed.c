@@ -73,7 +73,9 @@ static const struct flow *unanswered(int fd, uint32_t generation, const uint8_t 
 
 static int outstanding(const struct lane *lane)
 {
-    return unanswered(lane->context_fd, lane->context_generation, lane->context.span_id) != NULL;
+    const struct flow *f =
+        unanswered(lane->context_fd, lane->context_generation, lane->context.span_id);
+    return f && !f->drawn;
 }
 
 void flow_idle(struct region_head *region, struct lane *lane)
@@ -105,9 +107,11 @@ static void server_span(struct flow_call *call, struct trace_ids *ids)
 {
     struct flow *f = call->flow;
     struct trace_ids parent = no_ids;
-    if (!said_parent(call, &parent))
+    int said = said_parent(call, &parent);
+    if (!said)
         parent = no_ids;
     trace_begin(call->region, call->m->lane, &parent, ids);
+    ids->local = !said && (f->state == FLOW_HTTP2 || call->region->watch & WATCH_B3);
     f->ids = *ids;
     /* Of several that came at once it is not known which one the thread turns to. */
     call->requests++;
@@ -124,38 +128,65 @@ static int is_passed_on(const struct trace_ids *said, const struct trace_ids *co
  * What a thread connected for is what the first request there is for, whatever an event loop has
  * turned to between; NULL: not known.
  */
-static const struct trace_ids *caused(const struct flow_call *call, const struct flow_cause *cause)
+static const struct trace_ids *caused(struct region_head *region, const struct flow_bytes *m,
+                                      const struct flow_cause *cause)
 {
-    uint64_t most = call->region->adopt_ticks;
-    if (!cause->tid || cause->tid != call->m->lane->tid ||
-        (most && call->m->end - cause->since >= most))
+    uint64_t most = region->adopt_ticks;
+    if (!cause->tid || cause->tid != m->lane->tid || (most && m->end - cause->since >= most))
         return NULL;
     const struct flow *f = unanswered(cause->fd, cause->generation, cause->span_id);
     return f ? &f->ids : NULL;
+}
+
+/*
+ * Whether a thread connected for a request of which nothing is known any more (of several on one
+ * connection of HTTP/2 the latest alone is), and has turned to another one: it is not for that.
+ */
+static int is_of_another(const struct flow_bytes *m, const struct flow_cause *cause)
+{
+    const struct lane *lane = m->lane;
+    return cause->tid && cause->tid == lane->tid && !trace_is_none(&lane->context) &&
+           trace_differ(cause->span_id, lane->context.span_id, 8);
+}
+
+int flow_client_parent(struct region_head *region, const struct flow_bytes *m, const struct flow *f,
+                       struct trace_ids *parent)
+{
+    const struct lane *lane = m->lane;
+    const struct trace_ids *cause = f ? caused(region, m, &f->cause) : NULL;
+    trace_current(region, lane, parent);
+    if (cause && !same_span(cause, &lane->context)) {
+        *parent = *cause;
+        return 1;
+    }
+    if (!cause && f && is_of_another(m, &f->cause)) {
+        *parent = region->process;
+        return 0;
+    }
+    return !trace_is_none(&lane->context) && same_span(parent, &lane->context);
 }
 
 static void client_span(struct flow_call *call, struct trace_ids *ids)
 {
     struct flow *f = call->flow;
     struct lane *lane = call->m->lane;
-    const struct trace_ids *cause = caused(call, &f->cause);
-    struct trace_ids parent, said;
-    trace_current(call->region, lane, &parent);
+    if (f->drawn) { /* and sent */
+        f->drawn = 0;
+        *ids = f->ids;
+    } else {
+        struct trace_ids parent, said;
+        f->adopted = (uint8_t)flow_client_parent(call->region, call->m, f, &parent);
+        /* One that the program put in itself is the parent, but for a proxy that passes on what it
+           got. */
+        if (said_parent(call, &said) && !(f->adopted && is_passed_on(&said, &parent))) {
+            parent = said;
+            f->adopted = 0;
+        }
+        trace_begin(call->region, lane, &parent, ids);
+    }
     f->cause.tid = 0;
-    f->adopted = !trace_is_none(&lane->context) && same_span(&parent, &lane->context);
-    if (cause && !same_span(cause, &lane->context)) {
-        parent = *cause;
-        f->adopted = 1;
-    }
-    /* One that the program put in itself is the parent, but for a proxy that passes on what it got.
-     */
-    if (said_parent(call, &said) && !(f->adopted && is_passed_on(&said, &parent))) {
-        parent = said;
-        f->adopted = 0;
-    }
-    if (f->adopted && same_span(&parent, &lane->context))
+    if (f->adopted && !trace_differ(ids->parent_id, lane->context.span_id, 8))
         lane->context_children++;
-    trace_begin(call->region, lane, &parent, ids);
     f->ids = *ids;
 }
 
@@ -172,7 +203,8 @@ static void body_moves(struct flow_call *call)
 static void response_moves(struct flow_call *call)
 {
     struct flow *f = call->flow;
-    if (f->state != FLOW_HTTP1 || http1_outstanding(&f->http1) != 1 || trace_is_none(&f->ids))
+    if (f->state != FLOW_HTTP1 || http1_outstanding(&f->http1) != 1 || f->drawn ||
+        trace_is_none(&f->ids))
         return;
     if (call->m->direction == 'w') {
         struct lane *lane = call->m->lane;
@@ -254,7 +286,10 @@ static void upgraded(struct flow *f)
     f->state = FLOW_NEW;
     f->first[0].length = f->first[1].length = 0;
     f->requests = 0;
+    f->lost[0] &= LOST_ORDER;
+    f->lost[1] &= LOST_ORDER;
     f->ids = no_ids;
+    f->drawn = f->line_left = 0;
 }
 
 /*
@@ -271,6 +306,7 @@ static void answered(struct flow_call *call)
 static void found(struct flow_call *call, enum frame_side side, const struct frame_step *step,
                   const uint8_t *bytes)
 {
+    struct flow *f = call->flow;
     struct trace_ids ids = no_ids;
     if (is_request_head(side, step)) {
         if (call->m->direction == 'r')
@@ -282,8 +318,12 @@ static void found(struct flow_call *call, enum frame_side side, const struct fra
         answered(call);
     if (side == SIDE_REQUEST && step->what == FRAME_BODY && step->used)
         body_moves(call);
-    if (step->what == FRAME_LOST)
+    if (step->what == FRAME_LOST) {
+        if (f->lost[call->way] & LOST_TOLD)
+            return;
+        __atomic_fetch_or(&f->lost[call->way], LOST_TOLD, __ATOMIC_RELAXED);
         drop_count(call->region, DROP_FLOW, 1);
+    }
     if (step->what != FRAME_BODY || step->flags & (FRAME_END | FRAME_HEAD_END) || step->body)
         tell(call, side, step, &ids, bytes);
 }
@@ -295,7 +335,7 @@ uint64_t flow_feed(struct flow_call *call, const uint8_t *bytes, uint64_t length
     uint64_t done = 0;
 
     if (f->state == FLOW_HTTP2 && !bytes) { /* nobody knows what went by */
-        f->lost[call->way] = 1;
+        __atomic_fetch_or(&f->lost[call->way], LOST_ORDER, __ATOMIC_RELAXED);
         drop_count(call->region, DROP_FLOW, 1);
         return length;
     }

@@ -32,6 +32,11 @@ struct flow_cause {
     int32_t tid;    /* of the thread; 0: it worked on none */
 };
 
+enum flow_lost {
+    LOST_ORDER = 1, /* it cannot be followed any more */
+    LOST_TOLD = 2,  /* its framer is lost, which was counted */
+};
+
 struct flow {
     uint32_t generation; /* of the descriptor; 0: never used */
     uint8_t state;       /* enum flow_state */
@@ -39,14 +44,17 @@ struct flow {
     uint8_t requests;    /* the direction in which requests go: 'r', 'w'; 0 not known */
     uint8_t has_random;  /* the direction in which the ClientHello went; 0: none has */
     uint8_t busy[2];     /* by direction: it is being fed */
-    uint8_t lost[2];     /* it cannot be followed any more */
+    uint8_t lost[2];     /* enum flow_lost */
     uint32_t sequence[2];
     uint64_t held_at[2];     /* ticks: when the first bytes came, while they are held */
     uint8_t random[32];      /* of the ClientHello that went by */
     struct trace_ids ids;    /* of the latest request's span */
     struct flow_cause cause; /* client, until its first request has gone out */
-    uint8_t adopted; /* client: its parent is a thread's context, that a response brings back */
-    uint8_t spare[7];
+    uint8_t adopted;   /* client: its parent is a thread's context, that a response brings back */
+    uint8_t drawn;     /* `ids` are those of the request whose head is being sent: inject.h */
+    uint8_t line_left; /* bytes of their line that must go before anything else */
+    uint8_t spare;
+    uint32_t ahead; /* bytes shown before they were sent that the program will send again */
     struct flow_first first[2];
     union {
         struct http1_frame http1;
@@ -65,10 +73,23 @@ struct flow_call {
     unsigned requests; /* whose heads were completed in this call */
 };
 
+/* The place of a descriptor's flow; NULL: none has one. */
+struct flow *flow_place(int fd);
+
+/* The flow of this life of the descriptor, begun if need be; NULL where it has none. */
+struct flow *flow_of(struct region_head *region, const struct flow_bytes *m);
+
 static inline unsigned flow_way(int direction)
 {
     return direction == 'w';
 }
+
+/*
+ * Whose child a request is that goes out on a flow (NULL: it has none yet): all zero if nobody's.
+ * Returns whether it is that of a thread's context, which the answer brings back.
+ */
+int flow_client_parent(struct region_head *region, const struct flow_bytes *m, const struct flow *f,
+                       struct trace_ids *parent);
 
 /*
  * Shows bytes to the framer of a flow that is HTTP/1 or HTTP/2, and records what it finds. Returns

@@ -76,6 +76,15 @@ uint32_t http1_outstanding(const struct http1_frame *f)
     return __atomic_load_n(&f->upgraded, __ATOMIC_ACQUIRE) ? 0 : requests - answered;
 }
 
+int http1_stays(const struct http1_frame *f)
+{
+    uint32_t answered = __atomic_load_n(&f->answered, __ATOMIC_ACQUIRE);
+
+    return !__atomic_load_n(&f->upgraded, __ATOMIC_ACQUIRE) &&
+           !__atomic_load_n(&f->response_lost, __ATOMIC_RELAXED) &&
+           (!f->asked || (int32_t)(f->asked - answered) <= 0);
+}
+
 /* -------- where messages begin and end */
 
 static void message_begin(struct http1_frame *f, enum frame_side side)

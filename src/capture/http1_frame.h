@@ -111,4 +111,10 @@ const uint8_t *http1_traceparent(const struct http1_frame *f, size_t *length);
  */
 uint32_t http1_outstanding(const struct http1_frame *f);
 
+/*
+ * Whether the next request is one of HTTP/1 for certain: no answer that is still to come may end
+ * it, and answers can be told. For the requests' thread.
+ */
+int http1_stays(const struct http1_frame *f);
+
 #endif

@@ -354,6 +354,8 @@ enum {
     WATCH_FLOWS = 1024u,    /* messages of protocols: spans, and metrics of HTTP and RPC */
     WATCH_TRACES = 2048u,   /* contexts: spans are made of what is seen */
     WATCH_PROCESS_SPAN = 4096u, /* region_head.process is a span of ours; else it came from outside */
+    WATCH_INJECT = 8192u, /* traceparent is written into requests that go out */
+    WATCH_B3 = 16384u,    /* the fold may find the trace of a request in headers of B3 */
     WATCH_W3C = 32768u,     /* a request's traceparent says whose child it is */
     WATCH_NO_TOTALS = 512u, /* no event will tell what was done on a descriptor: no sums of that */
 };

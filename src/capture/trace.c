@@ -101,6 +101,7 @@ void trace_begin(const struct region_head *region, struct lane *lane,
         __builtin_memcpy(ids.trace_id, parent->trace_id, 16);
         __builtin_memcpy(ids.parent_id, received ? parent->parent_id : parent->span_id, 8);
         ids.remote = (uint8_t)received;
+        ids.local = parent->local;
         ids.flags = parent->flags & TRACE_RANDOM;
         sampled = region->sampler == SAMPLER_PARENT ? parent->flags & TRACE_SAMPLED
                                                     : trace_is_below(region, ids.trace_id);

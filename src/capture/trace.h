@@ -19,7 +19,8 @@ struct trace_ids {
     uint8_t parent_id[8]; /* all zero: a root, or a parent that is not known */
     uint8_t flags;        /* W3C: TRACE_SAMPLED, TRACE_RANDOM */
     uint8_t remote;       /* the parent came in with the request */
-    uint8_t spare[6];
+    uint8_t local; /* the request came with a trace that capture did not read: not for others */
+    uint8_t spare[5];
 };
 _Static_assert(sizeof(struct trace_ids) == 40, "five words");
 
@@ -65,11 +66,12 @@ void trace_current(const struct region_head *region, const struct lane *lane,
                    struct trace_ids *out);
 
 /*
- * Draws ids of a new span below `parent`; all zero: of a new trace, with TRACE_RANDOM. The parent is
- * parent->span_id; where that is zero, as traceparent_parse leaves it, it is parent->parent_id, and
- * *out is marked remote. Sampled as the parent is (SAMPLER_PARENT), else as region->sample_below
- * says. Safe in signal handlers: a lane's draws never repeat. Without a lane the ids are mixed from
- * the seed, the ticks and the frame's address. out may be parent.
+ * Draws ids of a new span below `parent`; all zero: of a new trace, with TRACE_RANDOM. The parent
+ * is parent->span_id; where that is zero, as traceparent_parse leaves it, it is parent->parent_id,
+ * and *out is marked remote. What is below a local context is local. Sampled as the parent is
+ * (SAMPLER_PARENT), else as region->sample_below says. Safe in signal handlers: a lane's draws
+ * never repeat. Without a lane the ids are mixed from the seed, the ticks and the frame's address.
+ * out may be parent.
  */
 void trace_begin(const struct region_head *region, struct lane *lane,
                  const struct trace_ids *parent, struct trace_ids *out);

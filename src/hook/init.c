@@ -11,6 +11,7 @@
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "capture/flow.h"
@@ -151,11 +152,12 @@ static void make_flows(const struct region_head *region)
 
 /* -------------------------------------------------- configuration */
 
-static bool reads_w3c(const struct conf *c)
+static bool has_propagator(const struct conf *c, const char *name)
 {
-    for (size_t i = 0; i < c->propagators.count; i++)
-        if (!strcmp(c->propagators.items[i], "tracecontext"))
+    for (size_t i = 0; i < c->propagators.count; i++) {
+        if (!strncmp(c->propagators.items[i], name, strlen(name)))
             return true;
+    }
     return false;
 }
 
@@ -181,7 +183,10 @@ static uint32_t watch_of(const struct conf *c)
     if (c->traces || (c->metrics && c->metrics_http))
         w |= WATCH_FLOWS | WATCH_SOCKETS;
     if (c->traces)
-        w |= WATCH_TRACES | WATCH_NAMES | (reads_w3c(c) ? WATCH_W3C : 0);
+        w |= WATCH_TRACES | WATCH_NAMES | (has_propagator(c, "b3") ? WATCH_B3 : 0) |
+             (has_propagator(c, "tracecontext") ? WATCH_W3C : 0);
+    if (c->traces && c->traces_inject && has_propagator(c, "tracecontext"))
+        w |= WATCH_INJECT;
     if (!c->events_file.enabled && !c->events_connection.enabled)
         w |= WATCH_NO_TOTALS;
     return w | span_watch(c);

@@ -1,6 +1,7 @@
 /* Bytes that move between two descriptors inside the kernel: no data to look at, two totals. */
 #include "intercept/file.h"
 #include "intercept/flow.h"
+#include "intercept/inject.h"
 
 #include <sys/sendfile.h>
 #include <sys/uio.h>
@@ -22,6 +23,9 @@ void after_copy(struct lane *lane, enum op op, int in, fd_entry in_entry, int ou
     after_any(region);
 }
 
+#define SETTLED(...) \
+    (likely(!injects(out_entry)) || inject_settle(&(struct sending){__VA_ARGS__}, -1))
+
 #define COPY(type, name, op, parameters, arguments)                               \
     EXPORT type name parameters                                                   \
     {                                                                             \
@@ -29,7 +33,7 @@ void after_copy(struct lane *lane, enum op op, int in, fd_entry in_entry, int ou
         INTERCEPT_LANE(real arguments);                                           \
         fd_entry in_entry = entry_of(lane, in), out_entry = entry_of(lane, out);  \
         uint64_t start = ticks_now();                                             \
-        type r = real arguments;                                                  \
+        type r = SETTLED(lane, out, out_entry, start) ? real arguments : -1;      \
         after_copy(lane, op, in, in_entry, out, out_entry, start, with_errno(r)); \
         return r;                                                                 \
     }

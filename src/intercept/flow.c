@@ -1,15 +1,29 @@
 /* Bytes of connections on their way to flows. */
 #include "intercept/flow.h"
 
+#include "intercept/inject.h"
 #include "intercept/socket.h"
 
-enum { PIECES = 16 }; /* 256 bytes of stack at a time */
+enum {
+    PIECES = 16,   /* 256 bytes of stack at a time */
+    SHOWN = 16384, /* what is longer is no request's head: it is told behind the call */
+};
 
-static __attribute__((noinline)) void vector(const struct flow_bytes *m, int64_t bytes,
-                                             const struct iovec *iov, uint64_t parts)
+/* Returns whether the flow took them. */
+static int tell(const struct flow_bytes *m, bool before, const struct piece *pieces, unsigned count,
+                uint64_t length)
+{
+    if (before)
+        return flow_sending(hook_region, m, pieces, count, length);
+    flow_moved(hook_region, m, pieces, count, length);
+    return 1;
+}
+
+static __attribute__((noinline)) int vector(const struct flow_bytes *m, bool before, uint64_t left,
+                                            const struct iovec *iov, uint64_t parts)
 {
     struct piece pieces[PIECES];
-    uint64_t next = 0, left = (uint64_t)bytes;
+    uint64_t next = 0;
     while (left && next < parts) {
         unsigned count = 0;
         uint64_t length = 0;
@@ -23,11 +37,71 @@ static __attribute__((noinline)) void vector(const struct flow_bytes *m, int64_t
             pieces[count++].length = (uint32_t)n;
             length += n;
         }
-        if (!count)
-            return;
-        flow_moved(hook_region, m, pieces, count, length);
+        if (!count || !tell(m, before, pieces, count, length))
+            return 0;
         left -= length;
     }
+    return 1;
+}
+
+static struct flow_bytes sending(struct lane *lane, int fd, fd_entry entry, uint64_t start)
+{
+    return (struct flow_bytes){
+        .lane = lane, .fd = fd, .entry = entry, .start = start, .end = start, .direction = 'w'};
+}
+
+__attribute__((noinline)) fd_entry before_flow(struct lane *lane, int fd, fd_entry entry,
+                                               uint64_t start, const void *buffer, uint64_t size)
+{
+    if (!(hook_region->watch & WATCH_FLOWS) || !size || size > SHOWN ||
+        !inject_readable(buffer, size))
+        return entry;
+    struct flow_bytes m = sending(lane, fd, entry, start);
+    struct piece piece = {buffer, (uint32_t)size};
+    return tell(&m, true, &piece, 1, size) ? entry | FD_SHOWN : entry;
+}
+
+static uint64_t size_of(const struct iovec *iov, uint64_t parts)
+{
+    uint64_t size = 0;
+    for (uint64_t i = 0; i < parts; i++)
+        size += iov[i].iov_len;
+    return size;
+}
+
+__attribute__((noinline)) fd_entry before_flow_vector(struct lane *lane, int fd, fd_entry entry,
+                                                      uint64_t start, const struct iovec *iov,
+                                                      uint64_t parts)
+{
+    if (!(hook_region->watch & WATCH_FLOWS) || parts > PIECES ||
+        !inject_readable(iov, parts * sizeof(*iov)))
+        return entry;
+    uint64_t size = size_of(iov, parts);
+    if (!size || size > SHOWN)
+        return entry;
+    for (uint64_t i = 0; i < parts; i++)
+        if (!inject_readable(iov[i].iov_base, iov[i].iov_len))
+            return entry;
+    struct flow_bytes m = sending(lane, fd, entry, start);
+    return vector(&m, true, size, iov, parts) ? entry | FD_SHOWN : entry;
+}
+
+fd_entry before_flow_message(struct lane *lane, int fd, fd_entry entry, uint64_t start,
+                             const struct msghdr *message)
+{
+    return inject_readable(message, sizeof(*message))
+               ? before_flow_vector(lane, fd, entry, start, message->msg_iov, message->msg_iovlen)
+               : entry;
+}
+
+void after_shown(int fd, fd_entry entry, int64_t result, uint64_t size, const struct iovec *iov,
+                 uint64_t parts)
+{
+    struct flow_bytes m = {.fd = fd, .entry = entry, .direction = 'w'};
+    uint64_t asked = iov ? size_of(iov, parts) : size;
+    uint64_t gone = result > 0 ? (uint64_t)result : 0;
+    if (gone < asked)
+        flow_unsent(&m, asked - gone);
 }
 
 __attribute__((noinline)) void after_flow(struct lane *lane, int fd, fd_entry entry, uint64_t start,
@@ -39,7 +113,7 @@ __attribute__((noinline)) void after_flow(struct lane *lane, int fd, fd_entry en
     struct flow_bytes m = {
         .lane = lane, .fd = fd, .entry = entry, .start = start, .end = end, .direction = direction};
     if (iov) {
-        vector(&m, bytes, iov, parts);
+        vector(&m, false, (uint64_t)bytes, iov, parts);
     } else if (buffer) {
         struct piece piece = {buffer, (uint32_t)bytes};
         flow_moved(hook_region, &m, &piece, 1, (uint64_t)bytes);

@@ -136,7 +136,7 @@ __attribute__((noinline)) void io_slow(struct lane *lane, enum op op, int fd, fd
             if (ended)
                 note_end(region, lane, op, fd, entry, start, end, result);
         }
-    } else if (entry & FD_FLOW) {
+    } else if ((entry & (FD_FLOW | FD_SHOWN)) == FD_FLOW) {
         after_flow(lane, fd, entry, start, end, result, buffer, iov, (uint64_t)iovcnt, direction);
     }
     if (result > 0 && entry & (FD_OUT | FD_ERR | FD_LOG | FD_DNS | FD_JOURNAL)) {

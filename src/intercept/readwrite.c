@@ -1,4 +1,6 @@
 /* read, write and their families: every name under which glibc has them. */
+#include "intercept/flow.h"
+#include "intercept/inject.h"
 #include "intercept/io.h"
 
 #include <sys/eventfd.h>
@@ -29,9 +31,12 @@ static __attribute__((noinline, cold)) void wanted_before_read(fd_entry entry)
 
 /*
  * One wrapper; `after` is the call to after_read and its like. waits: whether it may wait for
- * another process.
+ * another process. call: the real one, or what stands for it.
  */
-#define IO(name, parameters, arguments, waits, after)                               \
+#define IO(name, parameters, arguments, waits, after) \
+    IO_BY(name, parameters, arguments, waits, real arguments, (void)0, after)
+/* before: may show what is about to be sent. */
+#define IO_BY(name, parameters, arguments, waits, call, before, after)              \
     EXPORT ssize_t name parameters                                                  \
     {                                                                               \
         REAL(name)                                                                  \
@@ -40,7 +45,8 @@ static __attribute__((noinline, cold)) void wanted_before_read(fd_entry entry)
         if (waits && unlikely(__atomic_load_n(&reporter_wanted, __ATOMIC_RELAXED))) \
             wanted_before_read(entry);                                              \
         uint64_t start = ticks_now();                                               \
-        ssize_t n = real arguments;                                                 \
+        before;                                                                     \
+        ssize_t n = call;                                                           \
         after;                                                                      \
         return n;                                                                   \
     }
@@ -50,6 +56,22 @@ static __attribute__((noinline, cold)) void wanted_before_read(fd_entry entry)
 #define WAITS 1
 #define AFTER_READ(op) after_read(lane, op, fd, entry, start, n, ASKED)
 #define AFTER_WRITE(op) after_write(lane, op, fd, entry, start, n, ASKED)
+
+/* A request must be known before another thread reads its answer: flow.h. */
+#define SHOW                  \
+    if (may_be_overtaken(entry)) \
+    entry = before_flow(lane, fd, entry, start, buffer, count)
+#define SHOW_IOV              \
+    if (may_be_overtaken(entry)) \
+    entry = before_flow_vector(lane, fd, entry, start, iov, (uint64_t)iovcnt)
+#define AFTER_SHOWN(op)                                    \
+    if (unlikely(entry & FD_SHOWN))                        \
+        after_shown(fd, entry, n, count, NULL, 0);         \
+    AFTER_WRITE(op)
+#define AFTER_SHOWN_IOV(op)                                \
+    if (unlikely(entry & FD_SHOWN))                        \
+        after_shown(fd, entry, n, 0, iov, (uint64_t)iovcnt); \
+    AFTER_WRITEV(op)
 #define ASKED_IOV (iovcnt > 0 && n != 0 ? iov : asked_iov(iov, iovcnt))
 #define AFTER_READV(op) after_readv(lane, op, fd, entry, start, n, ASKED_IOV, iovcnt)
 #define AFTER_WRITEV(op) after_writev(lane, op, fd, entry, start, n, iov, iovcnt)
@@ -84,7 +106,11 @@ PREAD(__pread64, off64_t)
 PREAD_CHK(__pread_chk, off_t)
 PREAD_CHK(__pread64_chk, off64_t)
 
-#define WRITE(name) IO(name, (int fd, const void *buffer, size_t count), (fd, buffer, count), 0, AFTER_WRITE(OP_WRITE))
+#define SENDING (&(struct sending){lane, fd, entry, start})
+#define WRITE(name)                                                                                \
+    IO_BY(name, (int fd, const void *buffer, size_t count), (fd, buffer, count), 0,                \
+          injects(entry) ? inject_write(SENDING, real, buffer, count) : real(fd, buffer, count),   \
+          SHOW, AFTER_SHOWN(OP_WRITE))
 WRITE(write)
 WRITE(__write)
 
@@ -105,7 +131,9 @@ IO(preadv64, VECTOR_AT(off64_t), (fd, iov, iovcnt, offset), 0, AFTER_READV(OP_PR
 IO(preadv2, VECTOR_V2(off_t), (fd, iov, iovcnt, offset, flags), 0, AFTER_READV(OP_PREADV2))
 IO(preadv64v2, VECTOR_V2(off64_t), (fd, iov, iovcnt, offset, flags), 0, AFTER_READV(OP_PREADV2))
 
-IO(writev, VECTOR, (fd, iov, iovcnt), 0, AFTER_WRITEV(OP_WRITEV))
+IO_BY(writev, VECTOR, (fd, iov, iovcnt), 0,
+      injects(entry) ? inject_writev(SENDING, real, iov, iovcnt) : real(fd, iov, iovcnt),
+      SHOW_IOV, AFTER_SHOWN_IOV(OP_WRITEV))
 IO(pwritev, VECTOR_AT(off_t), (fd, iov, iovcnt, offset), 0, AFTER_WRITEV(OP_PWRITEV))
 IO(pwritev64, VECTOR_AT(off64_t), (fd, iov, iovcnt, offset), 0, AFTER_WRITEV(OP_PWRITEV))
 IO(pwritev2, VECTOR_V2(off_t), (fd, iov, iovcnt, offset, flags), 0, AFTER_WRITEV(OP_PWRITEV2))

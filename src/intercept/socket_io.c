@@ -2,6 +2,7 @@
 #include "intercept/socket.h"
 
 #include "intercept/flow.h"
+#include "intercept/inject.h"
 
 #include <netinet/in.h>
 #include <sys/uio.h>
@@ -40,7 +41,7 @@ enum { NOT_TAKEN = MSG_PEEK | MSG_ERRQUEUE };
 static void flowed(const struct moved *m, int64_t bytes, const void *buffer,
                    const struct iovec *vector, uint64_t parts, int direction)
 {
-    if (unlikely(m->entry & FD_FLOW) && !(m->flags & MSG_OOB))
+    if (unlikely((m->entry & (FD_FLOW | FD_SHOWN)) == FD_FLOW) && !(m->flags & MSG_OOB))
         after_flow(m->lane, m->fd, m->entry, m->start, m->end, bytes, buffer, vector, parts,
                    direction);
 }
@@ -71,11 +72,20 @@ static __attribute__((noinline)) void sent_fast_open(const struct moved *m, cons
                          length);
 }
 
+/* A request must be known before another thread reads its answer: flow.h. */
+static inline void showing(struct moved *m, const void *buffer, size_t size)
+{
+    if (may_be_overtaken(m->entry) && !(m->flags & MSG_OOB))
+        m->entry = before_flow(m->lane, m->fd, m->entry, m->start, buffer, size);
+}
+
 static inline void sent(struct moved *m, const void *buffer, size_t size, const void *address,
                         uint64_t length)
 {
     fd_entry entry = m->entry;
 
+    if (unlikely(entry & FD_SHOWN))
+        after_shown(m->fd, entry, m->result, size, NULL, 0);
     count_sent(m);
     if (unlikely(address && (m->flags & MSG_FASTOPEN)))
         sent_fast_open(m, address, length);
@@ -90,23 +100,41 @@ static inline void sent(struct moved *m, const void *buffer, size_t size, const 
     after_any(hook_region);
 }
 
-#define SEND(name)                                                          \
-    EXPORT ssize_t name(int fd, const void *buffer, size_t size, int flags) \
-    {                                                                       \
-        REAL(name);                                                         \
-        struct lane *lane = hook_lane();                                    \
-        if (unlikely(!lane))                                                \
-            return real(fd, buffer, size, flags);                           \
-        struct moved m = moving(lane, OP_SEND, fd, flags);                  \
-        ssize_t n = real(fd, buffer, size, flags);                          \
-        m.end = ticks_now();                                                \
-        m.result = with_errno(n);                                           \
-        sent(&m, buffer, size, NULL, 0);                                    \
-        return n;                                                           \
+#define SENDING(m) (&(struct sending){(m).lane, (m).fd, (m).entry, (m).start})
+
+#define SEND(name)                                                                        \
+    EXPORT ssize_t name(int fd, const void *buffer, size_t size, int flags)               \
+    {                                                                                     \
+        REAL(name);                                                                       \
+        struct lane *lane = hook_lane();                                                  \
+        if (unlikely(!lane))                                                              \
+            return real(fd, buffer, size, flags);                                         \
+        struct moved m = moving(lane, OP_SEND, fd, flags);                                \
+        showing(&m, buffer, size);                                                        \
+        ssize_t n = injects(m.entry) ? inject_send(SENDING(m), real, buffer, size, flags) \
+                                     : real(fd, buffer, size, flags);                     \
+        m.end = ticks_now();                                                              \
+        m.result = with_errno(n);                                                         \
+        sent(&m, buffer, size, NULL, 0);                                                  \
+        return n;                                                                         \
     }
 
 SEND(send)
 SEND(__send)
+
+/* sendto without an address is send. */
+static __attribute__((noinline)) ssize_t send_to(const struct moved *m,
+                                                 __typeof__(&sendto) real_sendto,
+                                                 const void *buffer, size_t size,
+                                                 __CONST_SOCKADDR_ARG address, socklen_t length)
+{
+    REAL(send)
+    if (!address.__sockaddr__ && !length)
+        return inject_send(SENDING(*m), real, buffer, size, m->flags);
+    if (!inject_settle(SENDING(*m), m->flags))
+        return -1;
+    return real_sendto(m->fd, buffer, size, m->flags, address, length);
+}
 
 EXPORT ssize_t sendto(int fd, const void *buffer, size_t size, int flags,
                       __CONST_SOCKADDR_ARG address, socklen_t length)
@@ -115,7 +143,9 @@ EXPORT ssize_t sendto(int fd, const void *buffer, size_t size, int flags,
     INTERCEPT_LANE(real(fd, buffer, size, flags, address, length));
 
     struct moved m = moving(lane, OP_SENDTO, fd, flags);
-    ssize_t n = real(fd, buffer, size, flags, address, length);
+    showing(&m, buffer, size);
+    ssize_t n = injects(m.entry) ? send_to(&m, real, buffer, size, address, length)
+                                 : real(fd, buffer, size, flags, address, length);
     m.end = ticks_now();
     m.result = with_errno(n);
     sent(&m, buffer, size, address.__sockaddr__, length);
@@ -145,9 +175,14 @@ EXPORT ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
     INTERCEPT_LANE(real(fd, message, flags));
 
     struct moved m = moving(lane, OP_SENDMSG, fd, flags);
-    ssize_t n = real(fd, message, flags);
+    if (may_be_overtaken(m.entry) && !(flags & MSG_OOB))
+        m.entry = before_flow_message(lane, fd, m.entry, m.start, message);
+    ssize_t n = injects(m.entry) ? inject_sendmsg(SENDING(m), real, message, flags)
+                                 : real(fd, message, flags);
     m.end = ticks_now();
     m.result = with_errno(n);
+    if (unlikely(m.entry & FD_SHOWN))
+        after_shown(fd, m.entry, n, 0, message->msg_iov, message->msg_iovlen);
     count_sent(&m);
     if (n >= 0 || m.result == -EINPROGRESS) /* the latter with MSG_FASTOPEN alone */
         sent_message(&m, message, m.result);
@@ -162,7 +197,9 @@ EXPORT int sendmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags)
     INTERCEPT_LANE(real(fd, messages, count, flags));
 
     struct moved m = moving(lane, OP_SENDMMSG, fd, flags);
-    int n = real(fd, messages, count, flags);
+    int n = injects(m.entry) && !inject_settle(SENDING(m), flags)
+                ? -1
+                : real(fd, messages, count, flags);
     m.end = ticks_now();
     m.result = n < 0 ? -errno : 0;
     for (int i = 0; i < n; i++)

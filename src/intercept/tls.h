@@ -67,7 +67,8 @@
     X(alpn, SSL_get0_alpn_selected, void,                                         \
       (const void *ssl, const uint8_t **protocol, unsigned *length))              \
     X(server_name, SSL_get_servername, const char *, (const void *ssl, int type)) \
-    X(peek_error, ERR_peek_error, unsigned long, (void))
+    X(peek_error, ERR_peek_error, unsigned long, (void))                           \
+    X(ctrl, SSL_ctrl, long, (void *ssl, int command, long value, void *more))
 
 #define TLS_GNUTLS_CALLS(X)                                                                 \
     X(recv, gnutls_record_recv, ssize_t, (void *session, void *data, size_t size),          \
@@ -112,6 +113,8 @@ struct tls_datum {
     X(alpn, gnutls_alpn_get_selected_protocol, int, (void *session, struct tls_datum *protocol)) \
     X(server_name, gnutls_server_name_get, int,                                                  \
       (void *session, void *name, size_t *size, unsigned *type, unsigned index))                 \
+    X(max_size, gnutls_record_get_max_size, size_t, (void *session))                              \
+    X(corked, gnutls_record_check_corked, size_t, (void *session))                                \
     X(packet_get, gnutls_packet_get, void,                                                       \
       (void *packet, struct tls_datum *data, uint8_t *sequence))
 
@@ -226,6 +229,7 @@ int tls_nss_handshake_within(TLS_NSS_API, uint32_t timeout);
  */
 struct tls_call {
     struct flow_bytes moved; /* lane and start are set; fd -1: to be found by the random */
+    bool by_number;          /* the library has the descriptor's number */
     bool unfinished;         /* the handshake was not over before the call */
     bool stale;              /* there may have been old errors in the library's queue */
 };

@@ -105,12 +105,15 @@ static bool hook_all(void)
     /* each handshake begins with it, inside; one that the program begins anew is seen without */
     requests[CALL_clear].function = NULL;
     unsigned flags = is_alone() ? ENTRY_QUIET : 0;
+    const char *told = NULL; /* what is in the way of one is often in the way of all */
     bool whole = true;
     entry_hook_all(requests, CALLS, flags);
     for (unsigned i = 0; i < CALLS; i++) {
         if (!requests[i].function || requests[i].result == 0)
             continue;
-        tell(symbols[i].name, requests[i].reason ? requests[i].reason : "no reason given");
+        if (requests[i].reason != told)
+            tell(symbols[i].name, requests[i].reason);
+        told = requests[i].reason;
         whole &= !is_essential(i);
     }
     for (unsigned i = 0; i < CALLS && !whole; i++) {

@@ -2,6 +2,7 @@
 #include "intercept/tls.h"
 
 #include "intercept/common.h"
+#include "intercept/inject.h"
 
 enum {
     RANDOM_SIZE = 32,
@@ -128,9 +129,26 @@ ssize_t tls_gnutls_recv_packet(TLS_GNUTLS_API, void **packet)
     after(api, session, &call, n > 0 && (size_t)n <= size ? data : NULL, n); \
     return n
 
+static __attribute__((noinline)) ssize_t with_line(const struct tls_gnutls *api, void *session,
+                                                   struct tls_call *call, const void *data,
+                                                   size_t size)
+{
+    int error = errno;
+    if (call)
+        place(api, session, call, true);
+    errno = error;
+    return inject_gnutls(api, session, call, data, size);
+}
+
 ssize_t tls_gnutls_send(TLS_GNUTLS_API, const void *data, size_t size)
 {
-    SEND(send, (session, data, size));
+    struct tls_call call, *observed = before(api, session, 'w', &call) ? &call : NULL;
+    bool injected = injects_tls(observed);
+    ssize_t n =
+        injected ? with_line(api, session, observed, data, size) : api->send(session, data, size);
+    if (observed)
+        after(api, session, &call, n > 0 && (size_t)n <= size ? data : NULL, n);
+    return n;
 }
 
 ssize_t tls_gnutls_send2(TLS_GNUTLS_API, const void *data, size_t size, size_t pad, unsigned flags)

@@ -3,6 +3,7 @@
 #include "intercept/tls.h"
 
 #include "intercept/common.h"
+#include "intercept/inject.h"
 
 enum {
     RANDOM_SIZE = 32,
@@ -154,13 +155,52 @@ int tls_openssl_read(TLS_OPENSSL_API, void *buffer, int size)
     return r;
 }
 
+/* The three forms of a write, each as SSL_write_ex has its result. */
+static int by_write(const struct tls_openssl *api, void *ssl, const struct openssl_write *how,
+                    const void *buffer, size_t size, size_t *done)
+{
+    (void)how;
+    int r = api->write(ssl, buffer, (int)size);
+    *done = r > 0 ? (size_t)r : 0;
+    return r;
+}
+
+static int by_write_ex(const struct tls_openssl *api, void *ssl, const struct openssl_write *how,
+                       const void *buffer, size_t size, size_t *done)
+{
+    (void)how;
+    return api->write_ex(ssl, buffer, size, done);
+}
+
+static int by_write_ex2(const struct tls_openssl *api, void *ssl, const struct openssl_write *how,
+                        const void *buffer, size_t size, size_t *done)
+{
+    return api->write_ex2(ssl, buffer, size, how->flags, done);
+}
+
+/* call: NULL, it is not observed. */
+static __attribute__((noinline)) int with_line(const struct tls_openssl *api, void *ssl,
+                                               struct tls_call *call,
+                                               const struct openssl_write *how, const void *buffer,
+                                               size_t size, size_t *done)
+{
+    int error = errno;
+    if (call && !call->unfinished)
+        place(api, ssl, call, true);
+    errno = error;
+    return inject_openssl(api, ssl, call, how, buffer, size, done);
+}
+
 int tls_openssl_write(TLS_OPENSSL_API, const void *buffer, int size)
 {
-    struct tls_call call;
-    if (!before(api, ssl, 'w', &call))
-        return api->write(ssl, buffer, size);
-    int r = api->write(ssl, buffer, size);
-    after(api, ssl, &call, buffer, r > 0 ? (uint64_t)r : 0, r <= 0, r);
+    struct tls_call call, *observed = before(api, ssl, 'w', &call) ? &call : NULL;
+    size_t done;
+    int r = injects_tls(observed) && size > 0
+                ? with_line(api, ssl, observed, &(struct openssl_write){by_write, 0}, buffer,
+                            (size_t)size, &done)
+                : api->write(ssl, buffer, size);
+    if (observed)
+        after(api, ssl, &call, buffer, r > 0 ? (uint64_t)r : 0, r <= 0, r);
     return r;
 }
 
@@ -178,15 +218,25 @@ int tls_openssl_read_ex(TLS_OPENSSL_API, void *buffer, size_t size, size_t *done
     EX('r', api->read_ex(ssl, buffer, size, done), 1);
 }
 
+#define WRITE_EX(form, flags_, real)                                                           \
+    struct tls_call call, *observed = before(api, ssl, 'w', &call) ? &call : NULL;             \
+    int r = injects_tls(observed)                                                              \
+                ? with_line(api, ssl, observed, &(struct openssl_write){form, flags_}, buffer, \
+                            size, done)                                                        \
+                : real;                                                                        \
+    if (observed)                                                                              \
+        after(api, ssl, &call, buffer, r == 1 ? *done : 0, r <= 0, r);                         \
+    return r
+
 int tls_openssl_write_ex(TLS_OPENSSL_API, const void *buffer, size_t size, size_t *done)
 {
-    EX('w', api->write_ex(ssl, buffer, size, done), 1);
+    WRITE_EX(by_write_ex, 0, api->write_ex(ssl, buffer, size, done));
 }
 
 int tls_openssl_write_ex2(TLS_OPENSSL_API, const void *buffer, size_t size, uint64_t flags,
                           size_t *done)
 {
-    EX('w', api->write_ex2(ssl, buffer, size, flags, done), 1);
+    WRITE_EX(by_write_ex2, flags, api->write_ex2(ssl, buffer, size, flags, done));
 }
 
 int tls_openssl_read_early_data(TLS_OPENSSL_API, void *buffer, size_t size, size_t *done)

@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 
 #include "intercept/common.h"
+#include "intercept/inject.h"
 
 enum {
     SESSIONS = 1 << 13,
@@ -121,6 +122,7 @@ uint64_t tls_handshake_ends(const void *session)
 
 void tls_forget(const void *session)
 {
+    inject_forget(session);
     struct session *s = table ? find(session) : NULL;
     uint64_t key = (uintptr_t)session;
     if (s)
@@ -195,6 +197,7 @@ bool tls_begin(struct tls_call *call, int direction)
 bool tls_on(struct tls_call *call, int fd)
 {
     call->moved.fd = fd;
+    call->by_number = fd >= 0;
     call->moved.entry = fd >= 0 ? entry_of(call->moved.lane, fd) : 0;
     unsigned kind = FD_KIND(call->moved.entry);
     if (unlikely(kind == KIND_UDP || kind == KIND_UNIX_DGRAM))

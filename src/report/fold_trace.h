@@ -13,6 +13,7 @@
 enum {
     CONTEXTS = 1024,          /* threads whose context is remembered */
     KNOWN_TRACES = 1024,      /* traces of which more is known than their ids */
+    PASSING = 256,            /* requests under way whose context may be passed on */
     LOOKUPS = 64,             /* name lookups that a connection may have waited for */
     EXCHANGES_MAX = 16384,    /* requests under way in the process */
     EXCHANGES_OF_TALK = 4096, /* of one connection */
@@ -61,6 +62,20 @@ struct trace_ids trace_told(struct fold *f, const struct trace_ids *local, struc
 
 void traces_free(struct fold *f);
 
+/* ------------------------------------------------------------------ passed_on.c */
+
+/* A request that came in with a context and is not answered yet. */
+struct passing {
+    bool used;
+    struct trace_ids local, said;
+};
+
+void passing_begins(struct fold *f, const struct trace_ids *local, const struct trace_ids *said);
+void passing_ends(struct fold *f, const struct trace_ids *local);
+/* A request goes out that names `said` as its parent: it becomes the child of the one that came
+   with the same, if there is one alone. */
+void passed_on(struct fold *f, struct trace_ids *ids, const struct trace_ids *said);
+
 /* ------------------------------------------------------------------ spans.c */
 
 /* Queues a copy, if its flags say that it is sampled. Within READY_BYTES_MAX; beyond: DROP_STATE.
@@ -103,6 +118,7 @@ struct exchange {
     uint32_t number;
     struct trace_ids ids;
     bool server, tls, grpc, request_ended;
+    bool passing; /* passed_on.c remembers it */
     int32_t tid;
     uint64_t start;     /* ticks: the request's first byte */
     uint64_t answer_at; /* ticks: the whole head of the final answer */
@@ -187,6 +203,8 @@ struct noted_lookup {
 struct traces {
     struct thread_context context[CONTEXTS];
     struct known_trace known[KNOWN_TRACES];
+    struct passing passing[PASSING];
+    uint32_t passing_next;
     struct known_state state[KNOWN_TRACES];
     struct noted_lookup lookup[LOOKUPS];
     uint32_t lookup_next;

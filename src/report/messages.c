@@ -93,6 +93,8 @@ static void exchange_free(struct fold *f, struct talk *t, struct exchange *gone)
         t->end = at;
     t->count--;
     f->traces->exchanges--;
+    if (gone->passing)
+        passing_ends(f, &gone->ids);
     free(gone->request);
     free(gone->response);
     free(gone->trailer);
@@ -126,10 +128,13 @@ static bool head_add(struct talk_way *w, const uint8_t *bytes, size_t length)
     return true;
 }
 
+/* A connection that is idle holds no room for heads: there may be ten thousand. */
 static void head_void(struct talk_way *w)
 {
+    free(w->head);
+    w->head = NULL;
     w->open = false;
-    w->length = 0;
+    w->length = w->room = 0;
 }
 
 /* One part as it came. */
@@ -148,20 +153,21 @@ static uint64_t time_of_first(const struct arrived *a)
     return a->part->direction == 'r' ? a->r->end : a->r->start;
 }
 
-static int parse(const struct arrived *a, struct arena *arena, struct http_message *out)
+static int parse(const struct arrived *a, struct text head, struct arena *arena,
+                 struct http_message *out)
 {
     struct talk_way *w = a->way;
     if (a->part->protocol == PROTOCOL_HTTP1)
-        return http1_parse(w->head, w->length, arena, out);
+        return http1_parse(head.data, head.length, arena, out);
     if (!w->decoder)
         w->decoder = http2_decoder_new();
     if (!w->decoder)
         return -ENOMEM;
-    return http2_decode(w->decoder, (const uint8_t *)w->head, w->length, arena, out);
+    return http2_decode(w->decoder, (const uint8_t *)head.data, head.length, arena, out);
 }
 
 /* What the request's own fields say of its parent, beyond what capture read of them. */
-static void context_came(struct fold *f, const struct exchange *x, const struct http_message *m,
+static void context_came(struct fold *f, struct exchange *x, const struct http_message *m,
                          struct arena *arena)
 {
     static const uint8_t none[8];
@@ -169,15 +175,25 @@ static void context_came(struct fold *f, const struct exchange *x, const struct 
     struct text state = {0};
     bool deferred = false;
     bool said = http_context(m, f->contexts, &remote, &state, &deferred, arena);
-    bool same = said && !memcmp(remote.trace_id, x->ids.trace_id, sizeof(remote.trace_id));
-    if (!x->server)
+    if (!x->server) {
+        if (said)
+            passed_on(f, &x->ids, &remote);
         trace_learn_child(f, &x->ids);
-    /* what a proxy passes on is its caller's: the parent of one that goes out is known better */
-    if (!said || (!x->server && !same && memcmp(x->ids.parent_id, none, sizeof(none)) != 0))
+        /* what a proxy passes on is its caller's: the parent of one that goes out is known better
+         */
+        bool same = said && !memcmp(remote.trace_id, x->ids.trace_id, sizeof(remote.trace_id));
+        if (!same && memcmp(x->ids.parent_id, none, sizeof(none)) != 0)
+            return;
+    }
+    if (!said)
         return;
     if (deferred)
         remote.flags |= x->ids.flags & TRACE_SAMPLED;
     trace_learn(f, &x->ids, &remote, state);
+    if (x->server) {
+        passing_begins(f, &x->ids, &remote);
+        x->passing = true;
+    }
 }
 
 static void request_came(const struct arrived *a, const struct http_message *m, struct arena *arena)
@@ -250,12 +266,11 @@ static void response_came(const struct arrived *a, const struct http_message *m)
     x->answer_at = a->r->end;
 }
 
-static void head_came(const struct arrived *a)
+static void head_told(const struct arrived *a, struct text head)
 {
     struct http_message message;
     struct arena *arena = span_arena(a->f);
-    int error = arena ? parse(a, arena, &message) : -ENOMEM;
-    head_void(a->way);
+    int error = arena ? parse(a, head, arena, &message) : -ENOMEM;
     if (error) {
         a->f->drops[DROP_FLOW]++;
         a->way->lost = error == -EBADMSG && a->part->protocol == PROTOCOL_HTTP2;
@@ -267,6 +282,14 @@ static void head_came(const struct arrived *a)
         request_came(a, &message, arena);
     else
         response_came(a, &message);
+}
+
+/* A whole head. Nearly all come in one part, and are read where that lies. */
+static void head_came(const struct arrived *a, struct text head)
+{
+    a->way->open = false;
+    head_told(a, head);
+    head_void(a->way);
 }
 
 static void head_part(const struct arrived *a, const uint8_t *bytes, size_t length)
@@ -286,14 +309,19 @@ static void head_part(const struct arrived *a, const uint8_t *bytes, size_t leng
         a->f->drops[DROP_FLOW]++;
         return;
     }
+    bool whole = a->part->flags & FRAME_HEAD_END && !(a->part->flags & FRAME_TRAILER);
+    if (whole && !w->length) {
+        head_came(a, (struct text){(const char *)bytes, length});
+        return;
+    }
     if (!head_add(w, bytes, length)) {
         head_void(w);
         w->lost = a->part->protocol == PROTOCOL_HTTP2;
         a->f->drops[DROP_STATE]++;
         return;
     }
-    if (a->part->flags & FRAME_HEAD_END && !(a->part->flags & FRAME_TRAILER))
-        head_came(a);
+    if (whole)
+        head_came(a, (struct text){w->head, w->length});
 }
 
 /* ------------------------------------------------------------------ ends */

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "os/hash.h"
 #include "report/fold_series.h"
 
 enum { TABLE_FIRST = 64 };
@@ -64,35 +65,15 @@ void series_clear(struct series_set *set)
     set->table = NULL;
 }
 
-/* The product's upper half comes down, or the table's places would be of the lowest bits alone. */
-static uint64_t mix(uint64_t h, uint64_t word)
-{
-    unsigned __int128 product = (unsigned __int128)(h ^ word) * 0x9e3779b97f4a7c15ULL;
-    return (uint64_t)product ^ (uint64_t)(product >> 64);
-}
-
-/* The length too, so that texts that stand next to each other are told apart. */
-static uint64_t mix_text(uint64_t h, struct text t)
-{
-    const char *p = t.data;
-    size_t left = t.length;
-    uint64_t word;
-    for (; left >= sizeof(word); left -= sizeof(word), p += sizeof(word)) {
-        memcpy(&word, p, sizeof(word));
-        h = mix(h, word);
-    }
-    word = 0;
-    for (size_t i = 0; i < left; i++)
-        word = word << 8 | (uint8_t)p[i];
-    return mix(h + t.length, word);
-}
-
 static uint64_t hash_of(uint32_t instrument, const struct attribute *a, uint32_t count)
 {
-    uint64_t h = mix(0xcbf29ce484222325ULL, instrument);
+    uint64_t h = hash_word(HASH_FIRST, instrument);
     for (uint32_t i = 0; i < count; i++) {
-        h = mix_text(h, a[i].key);
-        h = a[i].type == VALUE_TEXT ? mix_text(h, a[i].text) : mix(h, (uint64_t)a[i].integer);
+        h = hash_bytes(h, a[i].key.data, a[i].key.length);
+        if (a[i].type == VALUE_TEXT)
+            h = hash_bytes(h, a[i].text.data, a[i].text.length);
+        else
+            h = hash_word(h, (uint64_t)a[i].integer);
     }
     return h ? h : 1;
 }

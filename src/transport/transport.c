@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "os/clock.h"
+#include "os/hash.h"
 #include "os/sys.h"
 #include "telemetry/number.h"
 
@@ -258,12 +259,7 @@ long write_quietly(int fd, const struct iovec *parts, int count)
 
 uint64_t unit_hash(const void *unit, size_t length)
 {
-    const char *data = unit;
-    uint64_t h = 0xcbf29ce484222325u;
-
-    for (size_t i = 0; i < length; i++)
-        h = (h ^ (unsigned char)data[i]) * 0x100000001b3u;
-    return h;
+    return hash_bytes(HASH_FIRST, unit, length);
 }
 
 size_t unit_resume(struct transport *t, const void *data, size_t length)

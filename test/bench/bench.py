@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Measures what the library costs, beside the same program without it, interleaved, as ratios.
 
-    test/bench/bench.py [--quick] [calls] [start] [otlp] [nginx] [redis] [memory] [idle] [--write]
+    test/bench/bench.py [--quick] [calls] [start] [otlp] [nginx] [redis] [idle] [traces] [capture] [--write]
 
 With --write the table goes into docs/performance.md. Every figure is a median with its spread over
 rounds in which the configurations take turns; noise of the machine falls on all of them alike.
@@ -59,7 +59,7 @@ def wipe(directory):
 def calls():
     ops = {"write": 400000, "read": 400000, "pread": 300000, "lseek": 400000, "stat": 150000, "open_close": 60000,
            "unix_send_recv": 60000, "tcp_send_recv": 20000, "log_write": 100000, "fwrite": 2000000,
-           "fwrite_unbuffered": 300000}
+           "fwrite_unbuffered": 300000, "epoll_wait": 200000, "poll": 200000}
     program = BUILD / "bench" / "calls"
     rounds = 2 if QUICK else 5
     rows = []
@@ -260,6 +260,17 @@ def idle():
     return table(f"sleep(1), watched for {seconds} s", ["configuration", "resident MiB", "private MiB", "wake-ups/s", "CPU"], rows)
 
 
+def traces():
+    import traces as part
+    return part.part(QUICK, spread, table)
+
+
+def capture():
+    """What a traced request costs on either thread, without the system around it."""
+    made = subprocess.run([BUILD / "bench" / "trace_bench", "5" if QUICK else "25"], capture_output=True, text=True, check=True).stdout
+    return "### A traced HTTP request on its own (build/release/bench/trace_bench)\n\n```\n" + made + "```\n"
+
+
 def machine():
     model = re.search(r"model name\s*:\s*(.*)", pathlib.Path("/proc/cpuinfo").read_text()).group(1)
     return f"{model}, {os.cpu_count()} cores, Linux {platform.release()}, {platform.libc_ver()[0]} {platform.libc_ver()[1]}"
@@ -267,7 +278,7 @@ def machine():
 
 def main():
     global QUICK
-    parts = {"calls": calls, "start": start, "otlp": otlp, "nginx": nginx, "redis": redis, "idle": idle}
+    parts = {"calls": calls, "start": start, "otlp": otlp, "nginx": nginx, "redis": redis, "idle": idle, "traces": traces, "capture": capture}
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("parts", nargs="*", choices=[*parts, []])
     parser.add_argument("--quick", action="store_true", help="one or two rounds: does it run")

@@ -7,9 +7,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -110,6 +112,26 @@ static void setup_unbuffered(void)
     setup_stream();
     setvbuf(stream, NULL, _IONBF, 0);
 }
+static void setup_epoll(void)
+{
+    struct epoll_event e = {.events = EPOLLIN};
+    setup_unix();
+    fd = epoll_create1(0);
+    if (epoll_ctl(fd, EPOLL_CTL_ADD, pair[0], &e))
+        _exit(2);
+}
+static void do_epoll(void)
+{
+    struct epoll_event e;
+    if (epoll_wait(fd, &e, 1, 0))
+        _exit(2);
+}
+static void do_poll(void)
+{
+    struct pollfd p = {.fd = pair[0], .events = POLLIN};
+    if (poll(&p, 1, 0))
+        _exit(2);
+}
 static void setup_nothing(void)
 {
 }
@@ -128,7 +150,8 @@ static const struct {
     {"stat", setup_file, do_stat},           {"lseek", setup_file, do_lseek},
     {"unix_send_recv", setup_unix, do_send_recv}, {"tcp_send_recv", setup_tcp, do_send_recv},
     {"log_write", setup_log, do_log},        {"fwrite", setup_stream, do_fwrite},
-    {"fwrite_unbuffered", setup_unbuffered, do_fwrite},
+    {"fwrite_unbuffered", setup_unbuffered, do_fwrite}, {"epoll_wait", setup_epoll, do_epoll},
+    {"poll", setup_unix, do_poll},
 };
 
 static double seconds(clockid_t clock)

@@ -105,7 +105,7 @@ server.port = {port}
 server.bind = "127.0.0.1"
 server.errorlog = "{place}/error.log"
 accesslog.filename = "{place}/access.log"
-accesslog.format = "%m %U%q %s %b %D"
+accesslog.format = "%m %U?%q %s %b %D"
 """)
     with Watched(["lighttpd", "-D", "-f", conf], place, port, stop=signal.SIGINT) as server:
         yield Site(port, place / "access.log", [server], unit=1e-6)
@@ -132,6 +132,7 @@ defaults
     mode http
     log global
     option dontlognull
+    option http-ignore-probes
     log-format "%HM %HU %ST %U %Ta"
     timeout connect 5s
     timeout client 30s
@@ -167,7 +168,7 @@ process.on('SIGTERM', () => process.exit(0));
 """
 
 PYTHON_HTTP = """
-import http.server, sys, time
+import http.server, signal, sys, time
 ANSWERS = {"/page": (200, b"p" * 30000), "/small": (200, b"small"), "/slow": (200, b"slow!"), "/error": (500, b"error")}
 log = open(sys.argv[2], "ab", 0)
 class Answer(http.server.BaseHTTPRequestHandler):
@@ -184,7 +185,9 @@ class Answer(http.server.BaseHTTPRequestHandler):
         path = self.path.split("?")[0]
         status, body = ANSWERS.get(path, (404, b"no such"))
         if path == "/slow": time.sleep(0.2)
-        self.send_response(status); self.send_header("Content-Length", str(len(body))); self.end_headers()
+        self.send_response(status); self.send_header("Content-Length", str(len(body)))
+        if self.request_version == "HTTP/1.0" and not self.close_connection: self.send_header("Connection", "keep-alive")
+        self.end_headers()
         size = 0 if self.command == "HEAD" else len(body)
         if size: self.wfile.write(body)
         log.write(f"{self.command} {self.path} {status} {size} {time.monotonic() - start:.6f}\\n".encode())
@@ -192,7 +195,9 @@ class Answer(http.server.BaseHTTPRequestHandler):
     def log_message(self, *about): pass
 http.server.ThreadingHTTPServer.daemon_threads = True
 http.server.ThreadingHTTPServer.request_queue_size = 200
-http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Answer).serve_forever()
+server = http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Answer)
+signal.signal(signal.SIGTERM, lambda *about: sys.exit(0))
+server.serve_forever()
 """
 
 WSGI = """

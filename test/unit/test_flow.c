@@ -454,6 +454,72 @@ static void unsampled_requests_are_measured(void **state)
     assert_true(found);
 }
 
+/* What is about to be sent, and how much of it the kernel then took. */
+static void send_shown(int fd, const char *text, size_t gone)
+{
+    struct flow_bytes m = moved_at(fd, 'w');
+    struct piece piece = {text, (uint32_t)strlen(text)};
+    m.end = m.start;
+    assert_true(flow_sending(region, &m, &piece, 1, piece.length));
+    if (gone < piece.length)
+        flow_unsent(&m, piece.length - gone);
+}
+
+/* Another thread reads the answer before the call that sent the request is back. */
+static void an_answer_may_overtake_the_call_that_asked(void **state)
+{
+    (void)state;
+    struct lane *other = lane_bind(region, getpid(), 8), *own = lane;
+    open_fd(9, 0);
+    for (int i = 0; i < 3; i++) {
+        send_shown(9, GET, strlen(GET));
+        lane = other;
+        in(9, OK);
+        lane = own;
+    }
+    take_spans();
+    assert_int_equal(span_count, 3);
+    assert_int_equal(region->drops[DROP_FLOW], 0);
+}
+
+/* Whatever part of a request went, it is one request: what did not go comes again. */
+static void what_was_shown_and_not_sent_comes_again(void **state)
+{
+    (void)state;
+    static const char post[] = "POST /up HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\nbody";
+    size_t length = strlen(post);
+    open_fd(9, 0);
+    for (size_t gone = 0; gone < length; gone += 7) {
+        send_shown(9, post, gone);
+        send_shown(9, post + gone, 0); /* it would have to wait */
+        send_shown(9, post + gone, 1);
+        out(9, post + gone + 1); /* told behind the call: the thread is alone again */
+        in(9, OK);
+    }
+    take_spans();
+    assert_int_equal(span_count, (length + 6) / 7);
+    for (size_t i = 0; i < span_count; i++) {
+        has(&spans[i], "url.full", "http://h/up");
+        assert_int_equal(spans[i].kind, SPAN_CLIENT);
+    }
+    assert_int_equal(region->drops[DROP_FLOW], 0);
+}
+
+static void a_direction_is_lost_once(void **state)
+{
+    (void)state;
+    open_fd(5, FD_SERVER);
+    in(5, "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n");
+    out(5, OK);
+    for (int i = 0; i < 5; i++) {
+        struct flow_bytes m = moved_at(5, 'r');
+        flow_moved(region, &m, NULL, 0, 100); /* thrown away unseen: MSG_TRUNC */
+    }
+    take_spans();
+    assert_int_equal(span_count, 1);
+    assert_int_equal(region->drops[DROP_FLOW], 1);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
 
 static void connects(int fd)
@@ -579,6 +645,9 @@ int main(void)
         TEST(a_loss_voids_what_it_tore),
         TEST(a_peer_that_leaves_is_an_error_of_the_client),
         TEST(unsampled_requests_are_measured),
+        TEST(an_answer_may_overtake_the_call_that_asked),
+        TEST(what_was_shown_and_not_sent_comes_again),
+        TEST(a_direction_is_lost_once),
         TEST(an_event_loop_asks_for_whom_it_connected),
         TEST(what_was_answered_connects_for_nobody),
         TEST(another_thread_takes_no_connection_for_its_own),
