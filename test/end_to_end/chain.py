@@ -21,7 +21,7 @@ upstream application {{ server 127.0.0.1:{application}; {keepalive} }}
 server {{ listen 127.0.0.1:{port} ssl; ssl_certificate {cert}; ssl_certificate_key {key};
 location / {{ proxy_pass https://application; proxy_http_version 1.1; proxy_set_header Connection "";
 proxy_set_header Host localhost; proxy_ssl_name localhost; proxy_ssl_trusted_certificate {cert}; proxy_ssl_verify on;
-proxy_ssl_server_name on; proxy_ssl_session_reuse off; }} }} }}
+proxy_ssl_server_name on; proxy_ssl_session_reuse off; {more} }} }} }}
 """
 
 PYTHON_APPLICATION = """
@@ -97,8 +97,6 @@ server.serve_forever(0.05)
 server.server_close()
 """
 
-APPLICATIONS = {"python": ["/usr/bin/python3", "-u", "-c"], "node": ["node"]}
-
 
 def certificate(at):
     cert, key = at / "cert.pem", at / "key.pem"
@@ -109,12 +107,13 @@ def certificate(at):
 
 
 class Chain:
-    """application: python, node; keepalive: the proxy keeps its connections to it."""
+    """application: python, node; keepalive: the proxy keeps its connections to it; passes: it hands its caller's traceparent
+    on, as proxies do with what they do not know."""
 
-    def __init__(self, directory, collector, cert, application="python", sets=None, keepalive=False, extra=None):
+    def __init__(self, directory, collector, cert, application="python", sets=None, keepalive=False, passes=True, extra=None):
         self.directory, self.collector, self.application = pathlib.Path(directory), collector, application
         self.cert, self.key = cert
-        self.sets, self.extra, self.keepalive = sets or {}, extra or {}, keepalive
+        self.sets, self.extra, self.keepalive, self.passes = sets or {}, extra or {}, keepalive, passes
         self.ports = {name: free_port() for name in ("nginx", "application", "downstream")}
         self.servers = []
 
@@ -137,7 +136,8 @@ class Chain:
         else:
             application = ["/usr/bin/python3", "-c", PYTHON_APPLICATION]
         (d / "nginx.conf").write_text(NGINX.format(d=d, port=ports["nginx"], application=ports["application"], cert=self.cert, key=self.key,
-                                                   keepalive="keepalive 16;" if self.keepalive else ""))
+                                                   keepalive="keepalive 16;" if self.keepalive else "",
+                                                   more="" if self.passes else 'proxy_set_header traceparent "";'))
         try:
             self.start("downstream", ["/usr/bin/python3", "-c", DOWNSTREAM, ports["downstream"], self.cert, self.key])
             self.start("application", [*application, ports["application"], ports["downstream"], self.cert, self.key])
