@@ -255,7 +255,7 @@ void flow_connects(struct region_head *region, const struct flow_bytes *m)
         return;
     f->cause = (struct flow_cause){.fd = lane->context_fd,
                                    .generation = lane->context_generation,
-                                   .since = m->end,
+                                   .since = m->start,
                                    .tid = lane->tid};
     bytes_copy(f->cause.span_id, lane->context.span_id, sizeof(f->cause.span_id));
 }

@@ -78,7 +78,9 @@ def check_spans(spans, word, chain):
     parts = {**PARTS, "nginx": set()} if chain.keepalive and is_kept(spans) else PARTS
     clients = {of: check_parts(spans, of, parts[of]) for of in PARTS}
     servers = {of: one(spans, of, "GET server") for of in ("nginx", "application", "downstream")}
-    assert len(spans) == len(clients) + len(servers) + sum(map(len, parts.values()))
+    # An operation on a file that this machine was slow at is one too.
+    spans = [s for s in spans if s["scope"] != "scope.file"]
+    assert len(spans) == len(clients) + len(servers) + sum(map(len, parts.values())), sorted(map(kind_of, spans))
     port, length = chain.ports, len(f"found /below/{word}")
     last = (clients["application"], servers["downstream"])
     for span in [*clients.values(), *servers.values()]:
