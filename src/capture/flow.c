@@ -248,7 +248,10 @@ void flow_unsent(const struct flow_bytes *m, uint64_t length)
 void flow_connects(struct region_head *region, const struct flow_bytes *m)
 {
     const struct lane *lane = m->lane;
-    if (!(region->watch & WATCH_TRACES) || !lane || trace_is_none(&lane->context))
+    /* on an event loop nothing is known of what comes next but what is known now, were it nothing
+     */
+    if (!(region->watch & WATCH_TRACES) || !lane ||
+        (trace_is_none(&lane->context) && !lane->event_loop))
         return;
     struct flow *f = flow_of(region, m);
     if (!f)

@@ -80,6 +80,7 @@ static int outstanding(const struct lane *lane)
 
 void flow_idle(struct region_head *region, struct lane *lane)
 {
+    lane->crowd = 0;
     lane->event_loop = 1;
     trace_leave(region, lane);
 }
@@ -102,6 +103,22 @@ static int said_parent(const struct flow_call *call, struct trace_ids *said)
     return value && traceparent_parse(value, length, said) == 0;
 }
 
+/*
+ * Of several that came at once it is not known which one the thread turns to: in one read, or in
+ * several (TLS gives its records one by one) without anything being answered, or waited for,
+ * between.
+ */
+static int is_crowd(const struct flow_call *call)
+{
+    struct flow *f = call->flow;
+    const struct lane *lane = call->m->lane;
+    uint32_t others = f->state == FLOW_HTTP2 ? __atomic_fetch_add(&f->open, 1, __ATOMIC_RELAXED)
+                                             : http1_outstanding(&f->http1) - 1;
+    int same = lane->context_fd == call->m->fd && lane->context_generation == f->generation &&
+               !trace_is_none(&lane->context);
+    return call->requests > 1 || (others && (same || lane->crowd == f->generation));
+}
+
 /* A request that came in begins a span, below the one that its sender named if it did. */
 static void server_span(struct flow_call *call, struct trace_ids *ids)
 {
@@ -113,9 +130,10 @@ static void server_span(struct flow_call *call, struct trace_ids *ids)
     trace_begin(call->region, call->m->lane, &parent, ids);
     ids->local = !said && (f->state == FLOW_HTTP2 || call->region->watch & WATCH_B3);
     f->ids = *ids;
-    /* Of several that came at once it is not known which one the thread turns to. */
     call->requests++;
-    context_become(call, call->requests == 1 ? ids : &no_ids);
+    int crowd = is_crowd(call);
+    call->m->lane->crowd = crowd ? f->generation : 0;
+    context_become(call, crowd ? &no_ids : ids);
 }
 
 static int is_passed_on(const struct trace_ids *said, const struct trace_ids *context)
@@ -134,7 +152,10 @@ static const struct trace_ids *caused(struct region_head *region, const struct f
     uint64_t most = region->adopt_ticks;
     if (!cause->tid || cause->tid != m->lane->tid || (most && m->start - cause->since >= most))
         return NULL;
-    const struct flow *f = unanswered(cause->fd, cause->generation, cause->span_id);
+    static const uint8_t none[8];
+    const struct flow *f = trace_differ(cause->span_id, none, 8)
+                               ? unanswered(cause->fd, cause->generation, cause->span_id)
+                               : NULL;
     return f ? &f->ids : NULL;
 }
 
@@ -303,6 +324,15 @@ static void answered(struct flow_call *call)
         lane->context_over = 1;
 }
 
+/* One that is reset behind its end is counted twice: never below nothing. */
+static void stream_ends(struct flow *f)
+{
+    uint32_t open = __atomic_load_n(&f->open, __ATOMIC_RELAXED);
+    while (open && !__atomic_compare_exchange_n(&f->open, &open, open - 1, 0, __ATOMIC_RELAXED,
+                                                __ATOMIC_RELAXED))
+        ;
+}
+
 static void found(struct flow_call *call, enum frame_side side, const struct frame_step *step,
                   const uint8_t *bytes)
 {
@@ -316,6 +346,9 @@ static void found(struct flow_call *call, enum frame_side side, const struct fra
     }
     if (side == SIDE_RESPONSE && step->flags & FRAME_END)
         answered(call);
+    if (step->what == FRAME_RESET ||
+        (f->state == FLOW_HTTP2 && side == SIDE_RESPONSE && step->flags & FRAME_END))
+        stream_ends(f);
     if (side == SIDE_REQUEST && step->what == FRAME_BODY && step->used)
         body_moves(call);
     if (step->what == FRAME_LOST) {

@@ -55,6 +55,7 @@ struct flow {
     uint8_t line_left; /* bytes of their line that must go before anything else */
     uint8_t spare;
     uint32_t ahead; /* bytes shown before they were sent that the program will send again */
+    uint32_t open;  /* HTTP/2: requests that came in and whose answer has not ended */
     struct flow_first first[2];
     union {
         struct http1_frame http1;

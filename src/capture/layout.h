@@ -117,6 +117,8 @@ struct lane {
     uint8_t event_loop;       /* this thread goes back to one: that ends its contexts */
     uint8_t context_over;     /* that answer is whole */
     uint8_t context_spare;
+    uint32_t crowd;           /* generation of the connection that brought several requests since the
+                                 thread came from its event loop; 0: none has */
     int32_t context_fd;       /* the connection that the request came on, or is answered on */
     uint32_t context_generation;
     uint64_t random[2];       /* of the id generator; 0: to be seeded */

@@ -60,7 +60,8 @@ static inline uint64_t flow_tls_of(int fd, fd_entry was)
 static inline void before_events(void)
 {
     struct lane *lane = hook_self;
-    if ((uintptr_t)lane > 1 && unlikely(!trace_is_none(&lane->context)))
+    if ((uintptr_t)lane > 1 &&
+        unlikely(!trace_is_none(&lane->context) || lane->crowd || !lane->event_loop))
         flow_idle(hook_region, lane);
 }
 

@@ -49,11 +49,45 @@ const struct trace_ids *context_of(struct fold *f, const struct record *r, int32
 
 /* ------------------------------------------------------------------ what came with a trace */
 
-static struct known_trace *known_place(struct traces *t, const uint8_t trace_id[16])
+static struct known_trace *known_set(struct traces *t, const uint8_t trace_id[16])
 {
     uint32_t hash;
     memcpy(&hash, trace_id + 12, sizeof(hash));
-    return &t->known[hash % KNOWN_TRACES];
+    return &t->known[hash % (KNOWN_TRACES / KNOWN_WAYS) * KNOWN_WAYS];
+}
+
+static struct known_trace *known_find(struct traces *t, const uint8_t trace_id[16])
+{
+    struct known_trace *set = known_set(t, trace_id);
+    for (unsigned i = 0; i < KNOWN_WAYS; i++)
+        if (set[i].known && !memcmp(set[i].local, trace_id, 16))
+            return &set[i];
+    return NULL;
+}
+
+/* A place for one that is new: the oldest of those whose request is over, or of all. */
+static struct known_trace *known_take(struct fold *f, const uint8_t trace_id[16])
+{
+    struct known_trace *set = known_set(f->traces, trace_id), *oldest = NULL;
+    for (unsigned i = 0; i < KNOWN_WAYS; i++) {
+        struct known_trace *k = &set[i];
+        bool better = !oldest || (oldest->live && !k->live) ||
+                      (oldest->live == k->live && k->age < oldest->age);
+        if (better)
+            oldest = k;
+    }
+    if (oldest->live)
+        f->drops[DROP_STATE]++;
+    *oldest = (struct known_trace){.known = true, .live = true, .age = ++f->traces->known_next};
+    memcpy(oldest->local, trace_id, 16);
+    return oldest;
+}
+
+void trace_over(struct fold *f, const struct trace_ids *local)
+{
+    struct known_trace *k = f->traces ? known_find(f->traces, local->trace_id) : NULL;
+    if (k)
+        k->live = false;
 }
 
 static struct known_state *state_place(struct traces *t, const uint8_t span_id[8])
@@ -89,14 +123,14 @@ void trace_learn(struct fold *f, const struct trace_ids *local, const struct tra
         state_learn(t, local->span_id, state);
     if (!memcmp(local->trace_id, remote->trace_id, 16))
         return;
-    struct known_trace *k = known_place(t, local->trace_id);
+    struct known_trace *k = known_find(t, local->trace_id);
+    if (!k)
+        k = known_take(f, local->trace_id);
     k->remote = *remote;
-    k->known = true;
     if (f->region->sampler != SAMPLER_PARENT) {
         k->remote.flags &= (uint8_t)~TRACE_SAMPLED;
         k->remote.flags |= trace_is_below(f->region, remote->trace_id) ? TRACE_SAMPLED : 0;
     }
-    memcpy(k->local, local->trace_id, 16);
     memcpy(k->remote.span_id, local->span_id, 8); /* whose parent it is */
 }
 
@@ -115,8 +149,8 @@ struct trace_ids trace_told(struct fold *f, const struct trace_ids *local, struc
         return told;
     const char *own = state_of(f->traces, local->span_id);
     *state = text_of(own ? own : state_of(f->traces, local->parent_id));
-    const struct known_trace *k = known_place(f->traces, local->trace_id);
-    if (!k->known || memcmp(k->local, local->trace_id, 16) != 0)
+    const struct known_trace *k = known_find(f->traces, local->trace_id);
+    if (!k)
         return told;
     memcpy(told.trace_id, k->remote.trace_id, 16);
     if (!memcmp(k->remote.span_id, local->span_id, 8)) {

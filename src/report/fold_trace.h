@@ -12,7 +12,8 @@
 
 enum {
     CONTEXTS = 1024,          /* threads whose context is remembered */
-    KNOWN_TRACES = 1024,      /* traces of which more is known than their ids */
+    KNOWN_TRACES = 4096,      /* traces of which more is known than their ids */
+    KNOWN_WAYS = 8,           /* places that one may have */
     PASSING = 256,            /* requests under way whose context may be passed on */
     LOOKUPS = 64,             /* name lookups that a connection may have waited for */
     EXCHANGES_MAX = 16384,    /* requests under way in the process */
@@ -34,6 +35,8 @@ struct known_trace {
     uint8_t local[16];       /* as capture drew it */
     struct trace_ids remote; /* trace_id and parent_id: what they stand for */
     bool known;              /* false: free */
+    bool live;               /* its request is not answered yet */
+    uint32_t age;
 };
 
 /* What came with a span's parent. */
@@ -57,6 +60,8 @@ void trace_learn(struct fold *f, const struct trace_ids *local, const struct tra
                  struct text state);
 /* A span that others will hang on, below one that may have come with a state. */
 void trace_learn_child(struct fold *f, const struct trace_ids *child);
+/* The request is over: what is known of its trace may make room. */
+void trace_over(struct fold *f, const struct trace_ids *local);
 /* Ids as they are to be told; *state is borrowed until the next trace_learn. */
 struct trace_ids trace_told(struct fold *f, const struct trace_ids *local, struct text *state);
 
@@ -203,6 +208,7 @@ struct noted_lookup {
 struct traces {
     struct thread_context context[CONTEXTS];
     struct known_trace known[KNOWN_TRACES];
+    uint32_t known_next;
     struct passing passing[PASSING];
     uint32_t passing_next;
     struct known_state state[KNOWN_TRACES];

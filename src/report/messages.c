@@ -93,8 +93,10 @@ static void exchange_free(struct fold *f, struct talk *t, struct exchange *gone)
         t->end = at;
     t->count--;
     f->traces->exchanges--;
-    if (gone->passing)
+    if (gone->passing) {
         passing_ends(f, &gone->ids);
+        trace_over(f, &gone->ids);
+    }
     free(gone->request);
     free(gone->response);
     free(gone->trailer);

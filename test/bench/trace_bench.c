@@ -197,7 +197,6 @@ static void open_region(void)
     flow_table = map((size_t)FLOW_MAX * FLOW_SIZE);
     if (region_init(region, REGION, 2048, 64))
         exit(1);
-    drain_prepare();
     region->pid = getpid();
     region->enabled = 1;
     region->watch = WATCH_METRICS | WATCH_SOCKETS | WATCH_FLOWS | WATCH_TRACES;

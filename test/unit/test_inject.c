@@ -206,7 +206,7 @@ static int begin(void **state)
     (void)state;
     region_open(16, 4);
     hook_region = region;
-    region->watch |= WATCH_FLOWS | WATCH_TRACES | WATCH_INJECT;
+    region->watch |= WATCH_FLOWS | WATCH_TRACES | WATCH_W3C | WATCH_INJECT;
     region->random_seed = 0x1234567890abcdefULL;
     region->sample_below = 1ULL << 56;
     region->sampler = SAMPLER_PARENT;
