@@ -114,7 +114,11 @@ class Chain:
         self.directory, self.collector, self.application = pathlib.Path(directory), collector, application
         self.cert, self.key = cert
         self.sets, self.extra, self.keepalive, self.passes = sets or {}, extra or {}, keepalive, passes
-        self.ports = {name: free_port() for name in ("nginx", "application", "downstream")}
+        self.ports = {}
+        for name in ("nginx", "application", "downstream"):
+            while (port := free_port()) in self.ports.values():
+                pass
+            self.ports[name] = port
         self.servers = []
 
     def environment(self, name):

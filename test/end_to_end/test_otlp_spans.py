@@ -186,7 +186,7 @@ def test_exporter(exporter, there):
 def test_batches(size):
     server = served(extra={"OTEL_BSP_MAX_EXPORT_BATCH_SIZE": str(size), "SCOPE_OTLP_TRACES_INTERVAL": "10s"})
     counts = [len(otlp_decode.spans(r.message())) for r in server.of("traces")]
-    assert max(counts) == size and len(http_spans(server.received().lines)) == 2 * REQUESTS
+    assert max(counts) <= size and (size == 1 or max(counts) > 1) and len(http_spans(server.received().lines)) == 2 * REQUESTS
 
 
 def test_attribute_limits():

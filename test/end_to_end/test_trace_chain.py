@@ -70,7 +70,7 @@ def check_parts(spans, of, parts):
 
 def is_kept(spans):
     """The proxy had its connection to the application already."""
-    return not any(service(s) == "nginx" and s["kind"] == "internal" for s in spans)
+    return not any(service(s) == "nginx" and s["scope"] == "scope.socket" for s in spans)
 
 
 def check_spans(spans, word, chain):
