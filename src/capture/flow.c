@@ -262,7 +262,7 @@ void flow_connects(struct region_head *region, const struct flow_bytes *m)
         return;
     f->cause = (struct flow_cause){.fd = lane->context_fd,
                                    .generation = lane->context_generation,
-                                   .since = m->end,
+                                   .since = m->start,
                                    .tid = lane->tid};
     if (!known)
         return;

@@ -154,7 +154,7 @@ static const struct trace_ids *caused(struct region_head *region, const struct f
                                       const struct flow_cause *cause)
 {
     uint64_t most = region->adopt_ticks;
-    if (!cause->tid || cause->tid != m->lane->tid || (most && m->end - cause->since >= most))
+    if (!cause->tid || cause->tid != m->lane->tid || (most && m->start - cause->since >= most))
         return NULL;
     static const uint8_t none[8];
     const struct flow *f = trace_differ(cause->span_id, none, 8)

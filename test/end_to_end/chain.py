@@ -21,12 +21,11 @@ upstream application {{ server 127.0.0.1:{application}; {keepalive} }}
 server {{ listen 127.0.0.1:{port} ssl; ssl_certificate {cert}; ssl_certificate_key {key};
 location / {{ proxy_pass https://application; proxy_http_version 1.1; proxy_set_header Connection "";
 proxy_set_header Host localhost; proxy_ssl_name localhost; proxy_ssl_trusted_certificate {cert}; proxy_ssl_verify on;
-proxy_ssl_server_name on; proxy_ssl_session_reuse off; }} }} }}
+proxy_ssl_server_name on; proxy_ssl_session_reuse off; {more} }} }} }}
 """
 
 PYTHON_APPLICATION = """
-import http.client, http.server, os, signal, ssl, sys
-signal.signal(signal.SIGTERM, lambda *about: sys.exit(0))
+import http.client, http.server, os, signal, ssl, sys, threading
 own, downstream, cert, key = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4]
 trust = ssl.create_default_context(cafile=cert)
 # One write a line: a buffer that threads share is written by whoever flushes it.
@@ -46,10 +45,13 @@ class Answer(http.server.BaseHTTPRequestHandler):
 context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
 context.load_cert_chain(cert, key)
 class Many(http.server.ThreadingHTTPServer):
-    request_queue_size = 128
+    request_queue_size, daemon_threads = 128, False
 server = Many(("127.0.0.1", own), Answer)
 server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
-server.serve_forever()
+# Its threads end first: a main thread that just leaves shuts the connection that it has handed on.
+signal.signal(signal.SIGTERM, lambda *about: threading.Thread(target=server.shutdown).start())
+server.serve_forever(0.05)
+server.server_close()
 """
 
 NODE_APPLICATION = """
@@ -71,8 +73,7 @@ process.on('SIGTERM', () => process.exit(0));
 """
 
 DOWNSTREAM = """
-import http.server, os, signal, ssl, sys
-signal.signal(signal.SIGTERM, lambda *about: sys.exit(0))
+import http.server, os, signal, ssl, sys, threading
 own, cert, key = int(sys.argv[1]), sys.argv[2], sys.argv[3]
 # One write a line: a buffer that threads share is written by whoever flushes it.
 def say(*words): os.write(1, (" ".join(words) + "\\n").encode())
@@ -87,13 +88,14 @@ class Answer(http.server.BaseHTTPRequestHandler):
 context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
 context.load_cert_chain(cert, key)
 class Many(http.server.ThreadingHTTPServer):
-    request_queue_size = 128
+    request_queue_size, daemon_threads = 128, False
 server = Many(("127.0.0.1", own), Answer)
 server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
-server.serve_forever()
+# Its threads end first: a main thread that just leaves shuts the connection that it has handed on.
+signal.signal(signal.SIGTERM, lambda *about: threading.Thread(target=server.shutdown).start())
+server.serve_forever(0.05)
+server.server_close()
 """
-
-APPLICATIONS = {"python": ["/usr/bin/python3", "-u", "-c"], "node": ["node"]}
 
 
 def certificate(at):
@@ -105,13 +107,18 @@ def certificate(at):
 
 
 class Chain:
-    """application: python, node; keepalive: the proxy keeps its connections to it."""
+    """application: python, node; keepalive: the proxy keeps its connections to it; passes: it hands its caller's traceparent
+    on, as proxies do with what they do not know."""
 
-    def __init__(self, directory, collector, cert, application="python", sets=None, keepalive=False, extra=None):
+    def __init__(self, directory, collector, cert, application="python", sets=None, keepalive=False, passes=True, extra=None):
         self.directory, self.collector, self.application = pathlib.Path(directory), collector, application
         self.cert, self.key = cert
-        self.sets, self.extra, self.keepalive = sets or {}, extra or {}, keepalive
-        self.ports = {name: free_port() for name in ("nginx", "application", "downstream")}
+        self.sets, self.extra, self.keepalive, self.passes = sets or {}, extra or {}, keepalive, passes
+        self.ports = {}
+        for name in ("nginx", "application", "downstream"):
+            while (port := free_port()) in self.ports.values():
+                pass
+            self.ports[name] = port
         self.servers = []
 
     def environment(self, name):
@@ -133,7 +140,8 @@ class Chain:
         else:
             application = ["/usr/bin/python3", "-c", PYTHON_APPLICATION]
         (d / "nginx.conf").write_text(NGINX.format(d=d, port=ports["nginx"], application=ports["application"], cert=self.cert, key=self.key,
-                                                   keepalive="keepalive 16;" if self.keepalive else ""))
+                                                   keepalive="keepalive 16;" if self.keepalive else "",
+                                                   more="" if self.passes else 'proxy_set_header traceparent "";'))
         try:
             self.start("downstream", ["/usr/bin/python3", "-c", DOWNSTREAM, ports["downstream"], self.cert, self.key])
             self.start("application", [*application, ports["application"], ports["downstream"], self.cert, self.key])

@@ -19,7 +19,7 @@ from observe import SCOPE, clean_environment, free_port
 from otlp_run import NO_EVENTS, Living, bodies, exported, otlp_environment, run
 from received import Received, by, series_of, total
 
-ALL = {"/v1/logs", "/v1/metrics"}  # nothing makes spans yet
+ALL = {"/v1/logs", "/v1/metrics"}  # echo asks nobody: test_otlp_spans.py has spans
 
 
 def otel(**variables):
@@ -229,7 +229,7 @@ def test_no_empty_envelopes():
             time.sleep(1)  # several intervals in which nothing is logged
     for r in server.requests:
         assert r.lines(), r
-    assert not server.of("traces")  # nothing makes spans yet
+    assert not server.of("traces")  # echo asks nobody: test_otlp_spans.py has spans
     # A program that logs nothing sends no logs.
     server = served(command=["sh", "-c", ":"], sets={"events.file": "false", "events.process": "false", "events.name": "false",
                                                      "events.connection": "false"})

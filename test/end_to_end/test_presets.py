@@ -12,7 +12,7 @@ from hostile_server import JSON, PROTOBUF, Answer, HostileServer, always
 from observe import SCOPE, bare, clean_environment
 from otlp_run import otlp_environment, run
 
-SIGNALS = {"/v1/logs", "/v1/metrics"}  # nothing makes spans yet
+SIGNALS = {"/v1/logs", "/v1/metrics"}  # echo asks nobody: test_otlp_spans.py has spans
 COMMAND = ("sh", "-c", "echo one; cat /etc/hosts >/dev/null")
 MEGABYTE = 1000 * 1000
 

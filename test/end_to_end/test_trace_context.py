@@ -96,14 +96,18 @@ B3 = [
 W3C_UNASKED = [Row("traceparent is not asked for", [TP, "tracestate: a=1"], NEW, SAMPLED | RANDOM)]
 
 SERVER = """
-import http.server, signal, sys
-signal.signal(signal.SIGTERM, lambda *about: sys.exit(0))
+import http.server, signal, sys, threading
 class Answer(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     def do_GET(self):
         self.send_response(200); self.send_header("Content-Length", "0"); self.end_headers()
     def log_message(self, *about): pass
-http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Answer).serve_forever()
+class Many(http.server.ThreadingHTTPServer):
+    daemon_threads = False
+# Its threads end first: a main thread that just leaves shuts the connection that it has handed on.
+with Many(("127.0.0.1", int(sys.argv[1])), Answer) as server:
+    signal.signal(signal.SIGTERM, lambda *about: threading.Thread(target=server.shutdown).start())
+    server.serve_forever(0.05)
 """
 
 
