@@ -52,11 +52,13 @@ def check_server(site, recording, said, allowed=()):
     torn = {name for name, what in said.items() if what.more}
     whole = [s for s in done if target(s).partition("by=")[2] not in torn]
     agree("served", [told(s, site.sizes) for s in whole],
-          [(l.method, l.target, l.status, l.size if site.sizes else None) for l in lines if l.target.partition("by=")[2] not in torn],
+          [(l.method, "" if l.target == "*" else l.target, l.status, l.size if site.sizes else None) for l in lines if l.target.partition("by=")[2] not in torn],
           "the access log")
     for name in torn:
         mine, theirs = by(spans, name), [l for l in lines if l.target.endswith(f"by={name}")]
-        assert len(by(done, name)) - said[name].more <= len(theirs) <= len(mine) <= len(theirs) + said[name].more, name
+        assert len(by(done, name)) - said[name].more <= len(theirs) <= len(mine), name
+        # A server that closes a connection (each hundred requests, Apache does) has read what was piped behind, and answers none of it.
+        assert len(mine) <= len(theirs) + said[name].more or name == "wrk-pipelined", name
         statuses, sizes = {l.status for l in theirs}, {l.size for l in theirs if site.sizes}
         assert {told(s)[2] for s in by(done, name)} <= statuses
         assert not site.sizes or {told(s)[3] for s in by(done, name)} - {None} <= sizes

@@ -79,6 +79,9 @@ class Place:
             print("kept", self.path)
 
 
+UNBOUND = {"events.rate": 0}  # a load makes more connections a second than the default tells of
+
+
 class Watched(Server):
     """A server under the library. `recording` is whole once it has stopped."""
 
@@ -87,7 +90,7 @@ class Watched(Server):
         output = open(pathlib.Path(place) / f"{name}.out", "wb")
         how.setdefault("stdout", output)
         how.setdefault("stderr", subprocess.STDOUT)
-        super().__init__(command, scope_environment(self.to, env, sets), port, **how)
+        super().__init__(command, scope_environment(self.to, env, UNBOUND | (sets or {})), port, **how)
 
     @property
     def recording(self):
@@ -97,7 +100,7 @@ class Watched(Server):
 def watch(command, place, name, timeout=120, **how):
     """A client under the library, run to its end: (what subprocess.run gives, its recording)."""
     to = pathlib.Path(place) / f"{name}.ndjson"
-    done = subprocess.run([str(c) for c in command], env=scope_environment(to, how.pop("env", None)), capture_output=True, timeout=timeout, **how)
+    done = subprocess.run([str(c) for c in command], env=scope_environment(to, how.pop("env", None), UNBOUND), capture_output=True, timeout=timeout, **how)
     return done, Recording(to)
 
 
