@@ -66,7 +66,7 @@ struct http1_frame {
     uint32_t upgraded; /* the request whose answer ended HTTP/1 here; 0: none did */
     uint8_t response_lost;
     /* The requests' thread alone. */
-    uint8_t context_length; /* more than FRAME_CONTEXT: too long */
+    uint8_t context_length; /* more than FRAME_CONTEXT: there was more */
     uint8_t contexts;       /* traceparent fields, counted to 2 */
     uint8_t spare;
     uint32_t asked; /* the last request that was CONNECT or asked for an upgrade; 0: none */

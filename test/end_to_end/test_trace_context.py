@@ -5,7 +5,9 @@ Each row is one request with a path of its own. What its span must say: the call
 or that there is none, since the caller decided not to sample.
 """
 import collections
+import re
 import socket
+import threading
 
 import pytest
 from hostile_server import OK, HostileServer, always
@@ -261,3 +263,110 @@ def test_ratio(sampler):
     assert all(is_sampled(s["trace_id"], 0.25) for s in own)
     expected = {f"/{200 + n}" for n in range(100) if (flags[n] if sampler.startswith("parent") else is_sampled(given[n], 0.25))}
     assert found.keys() - {f"/{n}" for n in range(200)} == expected
+
+
+# ---------------------------------------------------------------- out
+
+ASKER = """
+import http.client, http.server, signal, sys, threading
+class Answer(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def do_GET(self):
+        own = {n: v for n, v in self.headers.items() if n.startswith("own-")}
+        below = http.client.HTTPConnection("127.0.0.1", int(sys.argv[2]))
+        below.request("GET", "/below" + self.path, headers={n[4:]: v for n, v in own.items()})
+        below.getresponse().read(); below.close()
+        self.send_response(200); self.send_header("Content-Length", "0"); self.end_headers()
+    def log_message(self, *about): pass
+class Many(http.server.ThreadingHTTPServer):
+    daemon_threads = False
+with Many(("127.0.0.1", int(sys.argv[1])), Answer) as server:
+    signal.signal(signal.SIGTERM, lambda *about: threading.Thread(target=server.shutdown).start())
+    server.serve_forever(0.05)
+"""
+
+
+class Below:
+    """A server that nobody watches; `came` has the fields of each path that were asked of it, in order."""
+
+    def __enter__(self):
+        self.came, self.listener = {}, socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self.serve, daemon=True).start()
+        return self
+
+    def serve(self):
+        while True:
+            try:
+                connection, _ = self.listener.accept()
+            except OSError:
+                return
+            with connection:
+                data = b""
+                while not data.endswith(b"\r\n\r\n"):
+                    data += connection.recv(4096)
+                first, *fields = data.decode("latin-1").split("\r\n")[:-2]
+                self.came[first.split()[1]] = [tuple(f.split(": ", 1)) for f in fields]
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+    def __exit__(self, *exc):
+        self.listener.close()
+
+
+def asked_below(rows, extra=None, sets=None):
+    """({path: fields that came below}, the spans)."""
+    port = free_port()
+    with Below() as below, HostileServer(always(OK)) as collector:
+        env = otlp_environment(collector.url, {"SCOPE_OTLP_TRACES_INTERVAL": "50ms", **(extra or {})},
+                               {**NO_EVENTS, "traces.inject": "true", **(sets or {})})
+        with Server(["/usr/bin/python3", "-c", ASKER, port, below.port], env, port):
+            ask_each(rows, whole)(port)
+    received = collector.received()
+    assert not received.drops()
+    return below.came, received.spans()
+
+
+def of_name(fields, name):
+    return [value for field, value in fields if field.lower() == name]
+
+
+def test_out():
+    """What goes on below each row of what came in: one traceparent, of version 00, in lower case, with the trace that the row
+    names or a new one, the id of the span that asks, the flags that came and no other bits; whatever was wrong is not passed on."""
+    came, spans = asked_below(TRACEPARENT)
+    asks = {s["attributes"]["url.full"].split("/below/")[1]: s for s in spans if s["kind"] == "client"}
+    serves = {s["attributes"]["url.path"][1:]: s for s in spans if s["kind"] == "server"}
+    for number, row in enumerate(TRACEPARENT):
+        fields = came[f"/below/{number}"]
+        line, = of_name(fields, "traceparent")
+        found = re.fullmatch(r"00-([0-9a-f]{32})-([0-9a-f]{16})-0([0-3])", line)
+        assert found and set(found[1]) != {"0"} and set(found[2]) != {"0"}, (row.clause, line)
+        assert (found[1] == T) == (row.outcome != NEW), row.clause
+        assert found[2] != S
+        if row.outcome == NONE:
+            # Not sampled: no span of ours, and the decision is handed on with the trace.
+            assert int(found[3]) & SAMPLED == 0 and str(number) not in asks, row.clause
+            assert int(found[3]) == (RANDOM if row.clause.startswith("random alone") else 0), row.clause
+            continue
+        assert int(found[3]) == (SAMPLED | RANDOM if row.outcome == NEW else row.flags), row.clause
+        assert (asks[str(number)]["trace_id"], asks[str(number)]["span_id"]) == found.group(1, 2)
+        assert asks[str(number)]["parent_span_id"] == serves[str(number)]["span_id"]
+
+
+def test_out_is_not_written_twice():
+    """What the program says itself stays as it is, once, and is what our span hangs on; so does what it says of B3."""
+    theirs = f"00-{T}-{S}-01"
+    rows = [Row("their own", [f"own-traceparent: {theirs}"], None), Row("in any case", [f"own-TraceParent: {theirs}"], None),
+            Row("B3", [f"own-b3: {T}-{S}-1"], None)]
+    came, spans = asked_below(rows)
+    assert [of_name(came[f"/below/{n}"], "traceparent") for n in range(3)] == [[theirs], [theirs], []]
+    assert of_name(came["/below/2"], "b3") == [f"{T}-{S}-1"]
+    asks = {s["attributes"]["url.full"].split("/below/")[1]: s for s in spans if s["kind"] == "client"}
+    assert all((asks[n]["trace_id"], asks[n]["parent_span_id"]) == (T, S) for n in ("0", "1"))
+
+
+@pytest.mark.parametrize("extra, sets", [({"OTEL_PROPAGATORS": "none"}, {}), ({"OTEL_PROPAGATORS": "b3"}, {}), ({}, {"traces.inject": "false"}),
+                                         ({}, {"traces.enabled": "false"})], ids=["none", "b3", "off", "no-traces"])
+def test_nothing_goes_out_unasked(extra, sets):
+    came, _ = asked_below([Row("", [], None), Row("", [TP], None)], extra, sets)
+    assert len(came) == 2 and not any(of_name(f, "traceparent") or of_name(f, "tracestate") for f in came.values())
