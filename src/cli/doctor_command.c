@@ -300,7 +300,7 @@ static bool tell_program(struct doctor *d, const struct command *c)
              privileged);
     if (program.tls[0])
         fact(d, FACT_NOTE, "tls",
-             "%s: TLS plaintext is not read by this version; its connections and their bytes are "
+             "%s: TLS plaintext is read at its functions; its connections and their bytes are "
              "seen",
              program.tls);
     return good && !privileged;

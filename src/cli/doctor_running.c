@@ -353,7 +353,7 @@ static void tell_unseen(struct doctor *d, const struct process *p, const struct 
     bool both = program->tls[0] && !strstr(p->tls, program->tls);
     if (p->tls[0] || program->tls[0])
         fact(d, FACT_NOTE, "tls",
-             "%s%s%s: TLS plaintext is not read by this version; its connections and their bytes "
+             "%s%s%s: TLS plaintext is read at its functions; its connections and their bytes "
              "are seen",
              p->tls, p->tls[0] && both ? ", " : "", both ? program->tls : "");
     if (p->seccomp || json_is_true(json_object_get(d->inside, "sandboxed")))

@@ -74,7 +74,7 @@ def check_durations(site, spans, lines):
     for line in lines:
         theirs[line.target].append(line.seconds * site.unit)
     resolution = 0.001 if site.unit != 1e-6 else 1e-6
-    for what in ours:
+    for what in ours.keys() & theirs.keys():  # which of them are there, check_server says
         # the middle of each: what a busy machine does to one record of the two, it does to few
         longer = statistics.median(ours[what]) - statistics.median(theirs[what])
         assert longer >= -resolution - 0.02, (what, ours[what], theirs[what])
@@ -100,6 +100,8 @@ def test_every_request(server, capsys):
         spans = check_server(site, site.front.recording, said, ["flow_lost"] if server == "lighttpd" else [])
         for name in CLIENTS:
             mine = by(spans, name)
+            if name == "wrk-pipelined":  # of what a server read behind its last answer the client knows nothing
+                mine = by(answered(spans), name)
             # what the client never saw answered may have come, or not
             assert 0 <= len(mine) - said[name].counted <= said[name].more, (name, len(mine), said[name].counted)
         with capsys.disabled():

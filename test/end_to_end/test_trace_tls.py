@@ -3,6 +3,7 @@ nobody sees into, which is said to be so and makes no spans."""
 import collections
 import signal
 import subprocess
+import time
 
 import pytest
 from observe import PROGRAMS, Recording, Server, bare, clean_environment, free_port, need, observe, scope_environment
@@ -336,6 +337,7 @@ def test_java_has_a_tls_of_its_own(certificate, tmp_path):
         for _ in range(3):
             done = bare(["curl", "-s", "--cacert", certificate[0], f"https://localhost:{port}/x"])
             assert done.stdout == b"yes"
+        time.sleep(1)  # the server closes on a thread of its own, behind the answer
         server.stop()
     recording = Recording(to)
     assert observed_tls(recording)[False] == 3 and not observed_tls(recording)[True]

@@ -175,7 +175,7 @@ static const struct conversation conversations[] = {
     {"q1{GET / HTTP/1.1} q1=0",
      {Q("GET / HTTP/1.1\r\ntraceparent: " TP "\r\ntraceparent:\r\ntraceparent:" TP "\r\n\r\n")}},
     {"q1{GET / HTTP/1.1|" TP "-} q1=0", {Q("GET / HTTP/1.1\r\ntraceparent: " TP "-\r\n\r\n")}},
-    {"q1{GET / HTTP/1.1} q1=0", {Q("GET / HTTP/1.1\r\ntraceparent: " TP "-a\r\n\r\n")}},
+    {"q1{GET / HTTP/1.1|" TP "-} q1=0", {Q("GET / HTTP/1.1\r\ntraceparent: " TP "-a\r\n\r\n")}},
     {"q1{GET / HTTP/1.1} q1=0",
      {Q("GET / HTTP/1.1\r\ntraceparents: " TP "\r\nxtraceparent: 1\r\n\r\n")}},
     {"q1{POST / HTTP/1.1} q1=0",
