@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Measures what the library costs, beside the same program without it, interleaved, as ratios.
 
-    test/bench/bench.py [--quick] [calls] [start] [otlp] [nginx] [redis] [idle] [traces] [capture] [--write]
+    test/bench/bench.py [--quick] [calls] [start] [otlp] [nginx] [redis] [idle] [traces] [capture] [instructions] [--write]
 
 With --write the table goes into docs/performance.md. Every figure is a median with its spread over
 rounds in which the configurations take turns; noise of the machine falls on all of them alike.
@@ -265,6 +265,11 @@ def traces():
     return part.part(QUICK, spread, table)
 
 
+def instructions():
+    import traces as part
+    return part.instructions(table)
+
+
 def capture():
     """What a traced request costs on either thread, without the system around it."""
     made = subprocess.run([BUILD / "bench" / "trace_bench", "5" if QUICK else "25"], capture_output=True, text=True, check=True).stdout
@@ -278,7 +283,7 @@ def machine():
 
 def main():
     global QUICK
-    parts = {"calls": calls, "start": start, "otlp": otlp, "nginx": nginx, "redis": redis, "idle": idle, "traces": traces, "capture": capture}
+    parts = {"calls": calls, "start": start, "otlp": otlp, "nginx": nginx, "redis": redis, "idle": idle, "traces": traces, "capture": capture, "instructions": instructions}
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("parts", nargs="*", choices=[*parts, []])
     parser.add_argument("--quick", action="store_true", help="one or two rounds: does it run")

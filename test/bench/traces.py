@@ -13,7 +13,7 @@ import subprocess
 import tempfile
 import time
 
-from observe import LIBRARY, Server, clean_environment, free_port
+from observe import LIBRARY, Server, clean_environment, free_port, wait_port
 
 CLIENT_CPU, SERVER_CPU = "1", "0"
 
@@ -202,6 +202,64 @@ def idle_connections(directory, configs, count):
         lines_of_spans(directory)
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     return count, rows
+
+
+def ask(connection, count):
+    for _ in range(count):
+        connection.sendall(b"GET /file HTTP/1.1\r\nHost: localhost\r\nUser-Agent: bench\r\n\r\n")
+        got = b""
+        while not got.endswith(b"x" * 1024):
+            got += connection.recv(65536)
+
+
+def counted(start, environment, requests, directory):
+    """Instructions of each thread of nginx, by callgrind, from its start to its end."""
+    port = free_port()
+    command = ["valgrind", "--tool=callgrind", "--separate-threads=yes", f"--callgrind-out-file={directory}/counts", *start(port)]
+    process = subprocess.Popen([str(c) for c in command], env=clean_environment(environment), stdout=subprocess.DEVNULL,
+                               stderr=subprocess.DEVNULL)
+    try:
+        wait_port(port, process, 60)
+        with socket.create_connection(("127.0.0.1", port)) as connection:
+            ask(connection, requests)
+            time.sleep(2.5)  # for our thread to read them
+            process.terminate()
+            while process.poll() is None:  # valgrind hands a signal on when the thread wakes up
+                try:
+                    socket.create_connection(("127.0.0.1", port)).close()
+                except OSError:
+                    pass
+                time.sleep(0.2)
+    finally:
+        process.kill()
+        process.wait()
+    totals = []
+    for path in sorted(pathlib.Path(directory).glob("counts-*")):
+        totals.append(int(re.search(r"^(?:totals|summary): (\d+)", path.read_text(), re.M).group(1)))
+        path.unlink()
+    pathlib.Path(directory, "counts").unlink(missing_ok=True)
+    return [*totals, 0][:2]
+
+
+def instructions(table):
+    """What no neighbour disturbs: instructions outside the kernel that a request takes, on either thread."""
+    few, many = 200, 1200
+    rows = []
+    with tempfile.TemporaryDirectory() as directory:
+        os.chmod(directory, 0o755)
+        pathlib.Path(directory, "file").write_bytes(b"x" * 1024)
+        start = servers(directory)["nginx, 1 KiB file, access log, wrk -c32"][0]
+        bare = None
+        for name, environment in configurations(directory, "http://127.0.0.1:9").items():
+            if "OTLP" in name:
+                continue
+            pair = [counted(start, environment, n, directory) for n in (few, many)]
+            theirs, ours = ((b - a) / (many - few) for a, b in zip(*pair))
+            bare = theirs if bare is None else bare
+            rows.append([name, f"{theirs:.0f}", f"{theirs - bare:+.0f}", f"{ours:.0f}"])
+            lines_of_spans(directory)
+    return table("nginx, instructions outside the kernel for each request (callgrind; 1,000 requests on one connection)",
+                 ["configuration", "nginx's thread", "added", "our thread"], rows)
 
 
 def part(quick, spread, table, only=None):
