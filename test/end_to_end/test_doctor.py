@@ -239,10 +239,10 @@ def test_what_is_wrong_in_the_configuration(tmp_path, started):
     assert d.inside["configuration"] == {"path": str(config), "troubles": 1}
 
 
-def test_tls_is_said_not_to_be_read(tmp_path, started):
+def test_tls_is_said_to_be_read(tmp_path, started):
     p = started([PYTHON, "-c", "import ssl, time; time.sleep(60)"], scope_environment(tmp_path / "t.ndjson", control_of(tmp_path)),
                 wait_for=os.path.basename(os.path.realpath(PYTHON))[:15])
-    d = until(lambda: (r := doctor(tmp_path, p.pid)).has("note", "tls", "not read") and r)
+    d = until(lambda: (r := doctor(tmp_path, p.pid)).has("note", "tls", "is read at its functions") and r)
     assert d and d.observed, d
     without = started(["sleep", "60"], scope_environment(tmp_path / "t2.ndjson", control_of(tmp_path)))
     assert "tls" not in doctor(tmp_path, without.pid).topics("note")
