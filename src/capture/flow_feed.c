@@ -20,6 +20,7 @@ static void context_set(struct region_head *region, struct lane *lane, const str
     lane->context_fd = fd;
     lane->context_generation = generation;
     lane->context_lent = 0;
+    lane->context_over = 0;
     lane->context_acted = 0;
     if (trace_is_none(ids))
         return; /* records with number 0 have none */

@@ -48,7 +48,7 @@ static inline void turn_read(struct region_head *region, struct lane *lane, int 
 static inline void turn_read_none(struct region_head *region, struct lane *lane, int fd,
                                   int64_t result)
 {
-    if (unlikely(lane->turns) && lane->turn_fd != fd && result != -EAGAIN)
+    if (unlikely(lane->turns) && lane->turn_fd != fd && result != -EAGAIN && result != -EINTR)
         turn_to_unknown(region, lane, fd);
 }
 

@@ -86,7 +86,7 @@ static inline void polled(const struct pollfd *fds, nfds_t n, int result)
 
 static __attribute__((noinline)) void selected_slow(int n, const fd_set *in)
 {
-    for (int fd = 0; fd < n; fd++) {
+    for (int fd = 0; fd < n && fd < FD_SETSIZE; fd++) { /* the set has no more */
         if (FD_ISSET(fd, in) && fd_get(fd) & (FD_LISTENS | FD_SERVER)) {
             flow_idle(hook_region, hook_self);
             return;
