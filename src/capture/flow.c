@@ -1,8 +1,6 @@
 /* Flows: whose bytes are whose, what their first ones say, and where plaintext comes from. */
 #include "capture/flow_internal.h"
 
-#include <errno.h>
-
 uint8_t *flow_table;
 
 enum {
@@ -22,6 +20,15 @@ struct flow *flow_place(int fd)
     if (unlikely((unsigned)fd >= FLOW_MAX || !flow_table))
         return NULL;
     return (struct flow *)(flow_table + (size_t)fd * FLOW_SIZE);
+}
+
+struct flow *flow_now(const struct flow_bytes *m)
+{
+    struct flow *f = flow_place(m->fd);
+    uint32_t generation = FD_GENERATION(m->entry);
+    return f && generation && __atomic_load_n(&f->generation, __ATOMIC_ACQUIRE) == generation
+               ? f
+               : NULL;
 }
 
 struct flow *flow_of(struct region_head *region, const struct flow_bytes *m)
@@ -223,9 +230,7 @@ static void show(struct region_head *region, const struct flow_bytes *m, struct 
 void flow_moved(struct region_head *region, const struct flow_bytes *m, const struct piece *pieces,
                 unsigned count, uint64_t length)
 {
-    struct flow *f = flow_of(region, m);
-    if (f && !f->plain)
-        show(region, m, f, pieces, count, length);
+    (void)flow_sending(region, m, pieces, count, length);
 }
 
 int flow_sending(struct region_head *region, const struct flow_bytes *m, const struct piece *pieces,
@@ -240,8 +245,8 @@ int flow_sending(struct region_head *region, const struct flow_bytes *m, const s
 
 void flow_unsent(const struct flow_bytes *m, uint64_t length)
 {
-    struct flow *f = flow_place(m->fd);
-    if (f && f->generation == FD_GENERATION(m->entry))
+    struct flow *f = flow_now(m);
+    if (f)
         f->ahead += (uint32_t)length;
 }
 
@@ -272,9 +277,8 @@ void flow_connects(struct region_head *region, const struct flow_bytes *m)
 
 void flow_ended(struct region_head *region, const struct flow_bytes *m)
 {
-    struct flow *f = flow_place(m->fd);
-    if (!f || !FD_GENERATION(m->entry) || f->generation != FD_GENERATION(m->entry) ||
-        f->state != FLOW_HTTP1)
+    struct flow *f = flow_now(m);
+    if (!f || f->state != FLOW_HTTP1)
         return;
     for (unsigned way = 0; way < 2; way++) {
         struct flow_bytes one = *m;
@@ -316,9 +320,9 @@ void flow_plain(struct region_head *region, const struct flow_bytes *m, const vo
 
 unsigned flow_tls(const struct flow_bytes *m)
 {
-    const struct flow *f = flow_place(m->fd);
+    const struct flow *f = flow_now(m);
     /* a duplicate has the flag, and what was seen is known of the other number */
-    if (!(m->entry & FD_TLS) || !f || !f->generation || f->generation != FD_GENERATION(m->entry))
+    if (!(m->entry & FD_TLS) || !f)
         return CLOSE_NO_TLS;
     return f->plain ? CLOSE_TLS_SEEN : CLOSE_TLS_UNSEEN;
 }

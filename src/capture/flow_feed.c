@@ -1,8 +1,6 @@
 /* What the framers find becomes records, and the contexts of threads. */
 #include "capture/flow_internal.h"
 
-#include <errno.h>
-
 enum { PART_MAX = RECORD_PAYLOAD_MAX - sizeof(struct message_part) };
 
 static const struct trace_ids no_ids;
@@ -67,9 +65,9 @@ void trace_tell(struct region_head *region, struct lane *lane)
  */
 static const struct flow *unanswered(int fd, uint32_t generation, const uint8_t span_id[8])
 {
-    if ((unsigned)fd >= FLOW_MAX || !flow_table)
+    const struct flow *f = flow_place(fd);
+    if (!f)
         return NULL;
-    const struct flow *f = (const struct flow *)(flow_table + (size_t)fd * FLOW_SIZE);
     int waits = f->state == FLOW_HTTP2 || (f->state == FLOW_HTTP1 && http1_outstanding(&f->http1));
     return f->generation == generation && waits && !trace_differ(f->ids.span_id, span_id, 8) ? f
                                                                                              : NULL;
@@ -383,10 +381,15 @@ static void found(struct flow_call *call, enum frame_side side, const struct fra
         tell(call, side, step, &ids, bytes);
 }
 
+static enum frame_side side_of(const struct flow_call *call)
+{
+    return call->flow->requests == call->m->direction ? SIDE_REQUEST : SIDE_RESPONSE;
+}
+
 uint64_t flow_feed(struct flow_call *call, const uint8_t *bytes, uint64_t length)
 {
     struct flow *f = call->flow;
-    enum frame_side side = f->requests == call->m->direction ? SIDE_REQUEST : SIDE_RESPONSE;
+    enum frame_side side = side_of(call);
     uint64_t done = 0;
 
     if (f->state == FLOW_HTTP2 && !bytes) { /* nobody knows what went by */
@@ -419,9 +422,8 @@ uint64_t flow_feed(struct flow_call *call, const uint8_t *bytes, uint64_t length
 
 void flow_feed_end(struct flow_call *call)
 {
-    struct flow *f = call->flow;
-    enum frame_side side = f->requests == call->m->direction ? SIDE_REQUEST : SIDE_RESPONSE;
+    enum frame_side side = side_of(call);
     struct frame_step step = {0};
-    if (http1_end(&f->http1, side, &step))
+    if (http1_end(&call->flow->http1, side, &step))
         found(call, side, &step, NULL);
 }

@@ -27,7 +27,7 @@ struct flow_first {
 /* The request that a thread worked on when it connected, which its connection's flow still has. */
 struct flow_cause {
     uint8_t span_id[8]; /* all zero: it is not known for whom */
-    int32_t fd; /* of that connection */
+    int32_t fd;         /* of that connection */
     uint32_t generation;
     uint64_t since; /* ticks */
     int32_t tid;    /* of the thread; 0: it worked on none */
@@ -77,6 +77,9 @@ struct flow_call {
 
 /* The place of a descriptor's flow; NULL: none has one. */
 struct flow *flow_place(int fd);
+
+/* Of this life of the descriptor, as far as it has begun; NULL: not yet, or none. */
+struct flow *flow_now(const struct flow_bytes *m);
 
 /* The flow of this life of the descriptor, begun if need be; NULL where it has none. */
 struct flow *flow_of(struct region_head *region, const struct flow_bytes *m);

@@ -88,16 +88,6 @@ void inject_line(const struct trace_ids *ids, uint8_t line[INJECT_LINE])
 
 /* ------------------------------------------------------------------ the flow */
 
-/* Of this life of the descriptor, as far as it has begun; NULL: not yet, or none. */
-static struct flow *flow_now(const struct flow_bytes *m)
-{
-    struct flow *f = flow_place(m->fd);
-    return f && FD_GENERATION(m->entry) &&
-                   __atomic_load_n(&f->generation, __ATOMIC_ACQUIRE) == FD_GENERATION(m->entry)
-               ? f
-               : NULL;
-}
-
 /* Whether the conversation, as far as it is read, begins with the next bytes. */
 static int begins(const struct flow *f, int plain)
 {

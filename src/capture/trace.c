@@ -54,20 +54,6 @@ static void put(uint8_t *to, uint64_t word)
     __builtin_memcpy(to, &word, sizeof(word));
 }
 
-static int has_trace(const struct trace_ids *ids)
-{
-    uint64_t words[2];
-    __builtin_memcpy(words, ids->trace_id, sizeof(words));
-    return (words[0] | words[1]) != 0;
-}
-
-static int is_zero(const uint8_t span_id[8])
-{
-    uint64_t word;
-    __builtin_memcpy(&word, span_id, sizeof(word));
-    return word == 0;
-}
-
 /* A context that lasts too long, or has had too many children, is one that was never left. */
 static int adopts(const struct region_head *region, const struct lane *lane)
 {
@@ -79,8 +65,8 @@ static int adopts(const struct region_head *region, const struct lane *lane)
 
 void trace_current(const struct region_head *region, const struct lane *lane, struct trace_ids *out)
 {
-    *out =
-        lane && has_trace(&lane->context) && adopts(region, lane) ? lane->context : region->process;
+    *out = lane && trace_has_trace(&lane->context) && adopts(region, lane) ? lane->context
+                                                                           : region->process;
 }
 
 /* The last 7 bytes, as W3C says that they are random and OpenTelemetry's samplers read them. */
@@ -99,8 +85,8 @@ void trace_begin(const struct region_head *region, struct lane *lane,
     struct trace_ids ids = {0};
     int sampled;
 
-    if (has_trace(parent)) {
-        int received = is_zero(parent->span_id);
+    if (trace_has_trace(parent)) {
+        int received = trace_is_none(parent);
         __builtin_memcpy(ids.trace_id, parent->trace_id, 16);
         __builtin_memcpy(ids.parent_id, received ? parent->parent_id : parent->span_id, 8);
         ids.remote = (uint8_t)received;

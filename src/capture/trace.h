@@ -39,6 +39,13 @@ static inline int trace_is_none(const struct trace_ids *ids)
     return !span;
 }
 
+static inline int trace_has_trace(const struct trace_ids *ids)
+{
+    uint64_t words[2];
+    __builtin_memcpy(words, ids->trace_id, sizeof(words));
+    return (words[0] | words[1]) != 0;
+}
+
 enum { TRACE_SAMPLED = 1, TRACE_RANDOM = 2 };
 
 /*

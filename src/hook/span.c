@@ -131,17 +131,11 @@ static void take_out(char **environment, const char *name)
 
 /* ------------------------------------------------------------------ the process's span */
 
-static bool has_trace(const struct trace_ids *ids)
-{
-    static const uint8_t none[16];
-    return memcmp(ids->trace_id, none, sizeof(none)) != 0;
-}
-
 /* A span of our own below `parent`, which is another process's whoever it was. */
 static void begin(struct region_head *region, struct lane *lane, const struct trace_ids *parent)
 {
     struct trace_ids ids;
-    uint8_t remote = has_trace(parent);
+    uint8_t remote = (uint8_t)trace_has_trace(parent);
 
     trace_begin(region, lane, parent, &ids);
     ids.remote = remote;
@@ -168,7 +162,7 @@ void span_start(struct region_head *region, const struct conf *conf, char **envi
         (void)traceparent_parse((const uint8_t *)said, strlen(said), &parent);
     if (spans) {
         begin(region, NULL, &parent);
-    } else if (has_trace(&parent)) {
+    } else if (trace_has_trace(&parent)) {
         /* what came from outside is the parent of what has no other */
         memcpy(parent.span_id, parent.parent_id, sizeof(parent.span_id));
         memset(parent.parent_id, 0, sizeof(parent.parent_id));

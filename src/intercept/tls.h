@@ -175,6 +175,13 @@ struct tls_nss {
 /* Where a name is defined, in the library or in what it needs. NULL: nowhere. */
 typedef void *tls_look_up(void *context, const char *name);
 
+/* One member of the table `api`, for the X lists above; `all` is false where a helper lacks. */
+#define TLS_FILL(member, name, type, parameters, ...) \
+    api->member = (type(*) parameters)look_up(context, #name);
+#define TLS_FILL_HELPER(member, name, type, parameters, ...) \
+    TLS_FILL(member, name, type, parameters)                 \
+    all &= api->member != NULL;
+
 /* Fills a table; false (and not observable) where a helper lacks. Calls that lack are NULL. */
 bool tls_openssl_fill(struct tls_openssl *api, tls_look_up *look_up, void *context);
 bool tls_gnutls_fill(struct tls_gnutls *api, tls_look_up *look_up, void *context);

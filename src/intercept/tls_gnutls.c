@@ -16,14 +16,9 @@ enum {
 bool tls_gnutls_fill(struct tls_gnutls *api, tls_look_up *look_up, void *context)
 {
     bool all = true;
-#define FILL(member, name, type, parameters, ...) \
-    api->member = (type(*) parameters)look_up(context, #name);
-#define FILL_HELPER(member, name, type, parameters) \
-    FILL(member, name, type, parameters)            \
-    all &= api->member != NULL;
-    TLS_GNUTLS_CALLS(FILL)
-    TLS_GNUTLS_HELPERS(FILL_HELPER)
-    TLS_GNUTLS_EXTRAS(FILL)
+    TLS_GNUTLS_CALLS(TLS_FILL)
+    TLS_GNUTLS_HELPERS(TLS_FILL_HELPER)
+    TLS_GNUTLS_EXTRAS(TLS_FILL)
     api->library = TLS_GNUTLS;
     api->observable = all;
     return all;

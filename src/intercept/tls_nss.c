@@ -40,14 +40,9 @@ struct layer {
 bool tls_nss_fill(struct tls_nss *api, tls_look_up *look_up, void *context)
 {
     bool all = true;
-#define FILL(member, name, type, parameters, ...) \
-    api->member = (type(*) parameters)look_up(context, #name);
-#define FILL_HELPER(member, name, type, parameters) \
-    FILL(member, name, type, parameters)            \
-    all &= api->member != NULL;
-    TLS_NSS_CALLS(FILL)
-    TLS_NSS_SSL_CALLS(FILL)
-    TLS_NSS_HELPERS(FILL_HELPER)
+    TLS_NSS_CALLS(TLS_FILL)
+    TLS_NSS_SSL_CALLS(TLS_FILL)
+    TLS_NSS_HELPERS(TLS_FILL_HELPER)
     api->library = TLS_NSS;
     api->observable = all;
     return all;

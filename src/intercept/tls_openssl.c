@@ -18,14 +18,9 @@ enum {
 bool tls_openssl_fill(struct tls_openssl *api, tls_look_up *look_up, void *context)
 {
     bool all = true;
-#define FILL(member, name, type, parameters, ...) \
-    api->member = (type(*) parameters)look_up(context, #name);
-#define FILL_HELPER(member, name, type, parameters, ...) \
-    FILL(member, name, type, parameters, ...)            \
-    all &= api->member != NULL;
-    TLS_OPENSSL_CALLS(FILL)
-    TLS_OPENSSL_HELPERS(FILL_HELPER)
-    TLS_OPENSSL_EXTRAS(FILL)
+    TLS_OPENSSL_CALLS(TLS_FILL)
+    TLS_OPENSSL_HELPERS(TLS_FILL_HELPER)
+    TLS_OPENSSL_EXTRAS(TLS_FILL)
     api->library = TLS_OPENSSL;
     api->observable = all;
     return all;
