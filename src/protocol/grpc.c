@@ -39,21 +39,11 @@ enum {
     STATUS_DIGITS = 9, /* fit an int */
 };
 
-/* Names are in lower case on the wire (RFC 9113, section 8.2). */
-static struct text field(const struct http_message *m, const char *name)
-{
-    for (size_t i = 0; i < m->field_count; i++) {
-        if (text_is(m->fields[i].name, name))
-            return m->fields[i].value;
-    }
-    return (struct text){NULL, 0};
-}
-
 bool grpc_is(const struct http_message *request)
 {
     static const char type[] = "application/grpc";
     size_t length = sizeof(type) - 1;
-    struct text value = field(request, "content-type");
+    struct text value = http_field(request, "content-type");
 
     if (value.length < length || strncasecmp(value.data, type, length) != 0)
         return false;
@@ -81,7 +71,7 @@ struct text grpc_method(const struct http_message *request)
 
 struct text grpc_status(const struct http_message *m, int *code)
 {
-    struct text value = field(m, "grpc-status");
+    struct text value = http_field(m, "grpc-status");
     int number = 0;
 
     *code = -1;

@@ -112,15 +112,6 @@ static size_t string_bytes(const struct event *e)
     return n;
 }
 
-static struct text keep(char **at, struct text t)
-{
-    struct text copy = {*at, t.length};
-    if (t.length)
-        memcpy(*at, t.data, t.length);
-    *at += t.length;
-    return copy;
-}
-
 /* The block: struct ready, attributes, texts, strings. */
 bool ready_put(struct fold *f, const struct event *e)
 {
@@ -137,14 +128,14 @@ bool ready_put(struct fold *f, const struct event *e)
     r->next = NULL;
     r->size = size;
     r->record = e->record;
-    r->record.body = keep(&at, e->record.body);
-    r->record.severity_text = keep(&at, e->record.severity_text);
+    r->record.body = text_keep(&at, e->record.body);
+    r->record.severity_text = text_keep(&at, e->record.severity_text);
     for (size_t i = 0; i < e->text_count; i++)
-        texts[i] = keep(&at, e->texts[i]);
+        texts[i] = text_keep(&at, e->texts[i]);
     for (size_t i = 0; i < e->count; i++) {
         attributes[i] = e->attributes[i];
         if (attributes[i].type == VALUE_TEXT)
-            attributes[i].text = keep(&at, attributes[i].text);
+            attributes[i].text = text_keep(&at, attributes[i].text);
         else if (attributes[i].type == VALUE_TEXTS)
             attributes[i].texts.items = texts + (e->attributes[i].texts.items - e->texts);
     }

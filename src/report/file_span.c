@@ -1,6 +1,4 @@
 /* File operations that were slow or failed while a request was worked on. */
-#include <errno.h>
-
 #include "report/fold_trace.h"
 
 static bool is_remarkable(const struct fold *f, const struct record *r)
@@ -17,27 +15,18 @@ void file_span(struct fold *f, const struct record *r, struct text path, int32_t
     if (!arena || sdk_tells(f))
         return;
     c->files++;
-    struct trace_ids ids = span_below(f, &c->ids);
     struct attribute_list list = {.arena = arena};
     struct span span = {.name = text_of(op_name(r->op)),
-                        .kind = SPAN_INTERNAL,
                         .start_time = fold_unix(f, r->start),
                         .end_time = fold_unix(f, r->end),
                         .scope = &scope_file};
-    char room[16];
     if (path.length)
         attributes_text(&list, "file.path", path);
     attributes_text(&list, "scope.operation", span.name);
     if (r->fd >= 0)
         attributes_int(&list, "scope.descriptor", r->fd);
     attributes_int(&list, "thread.id", tid);
-    if (r->result < 0) {
-        attributes_text(&list, "error.type", text_of(errno_name((int)-r->result, room)));
-        span.status = STATUS_ERROR;
-    }
-    span_identify(f, &ids, &span);
-    span.attributes = attributes_done(&list);
-    spans_put(f, &span);
+    span_child(f, &c->ids, &span, r->result, &list);
 }
 
 void operation_record(struct fold *f, const struct record *r, const uint8_t *payload, int32_t tid)

@@ -372,6 +372,8 @@ void process_span_end(struct fold *f, const struct record *end); /* makes it and
 
 /* spans.c: queues a copy, if the span is sampled. Within READY_BYTES_MAX; beyond: DROP_STATE. */
 void spans_put(struct fold *f, const struct span *span);
+/* Fills a span's ids and flags as they stand in `ids`. */
+void span_ids(const struct trace_ids *ids, struct span *span);
 
 /* fold_streams.c */
 void stream_record(struct fold *f, const struct record *r, const uint8_t *payload, int32_t tid);

@@ -91,8 +91,13 @@ void passed_on(struct fold *f, struct trace_ids *ids, const struct trace_ids *sa
 void span_identify(struct fold *f, const struct trace_ids *ids, struct span *span);
 /* The same of a log record. */
 void log_identify(struct fold *f, const struct trace_ids *ids, struct log_record *log);
-/* Fresh ids of a span that nothing else hangs on, below a local span. */
-struct trace_ids span_below(struct fold *f, const struct trace_ids *parent);
+/*
+ * Queues an INTERNAL span that nothing else hangs on, below a local one: ids, kind, error.type and
+ * status (error: 0, or a negative errno), and what is in `list`, are put in here; name, times and
+ * scope are the caller's.
+ */
+void span_child(struct fold *f, const struct trace_ids *parent, struct span *span, int64_t error,
+                struct attribute_list *list);
 /* An arena for one span's attributes, emptied; NULL: no memory. */
 struct arena *span_arena(struct fold *f);
 void spans_free(struct fold *f);
@@ -216,7 +221,7 @@ struct traces {
     struct noted_lookup lookup[LOOKUPS];
     uint32_t lookup_next;
     uint32_t exchanges;
-    uint64_t random;
+    uint64_t drawn; /* how many ids */
     struct span_block *ready, **ready_end, *out;
     size_t ready_bytes;
     struct arena *arena;

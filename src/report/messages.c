@@ -22,15 +22,6 @@ static struct talk *talk_of(struct descriptor *d)
     return d->talk;
 }
 
-static struct text keep(char **at, struct text t)
-{
-    struct text copy = {*at, t.length};
-    if (t.length)
-        memcpy(*at, t.data, t.length);
-    *at += t.length;
-    return copy;
-}
-
 struct http_message *message_keep(const struct http_message *m)
 {
     size_t head = offsetof(struct http_message, fields) + m->field_count * sizeof(m->fields[0]);
@@ -42,13 +33,13 @@ struct http_message *message_keep(const struct http_message *m)
         return NULL;
     char *at = (char *)copy + head;
     memcpy(copy, m, head);
-    copy->method = keep(&at, m->method);
-    copy->target = keep(&at, m->target);
-    copy->scheme = keep(&at, m->scheme);
-    copy->authority = keep(&at, m->authority);
+    copy->method = text_keep(&at, m->method);
+    copy->target = text_keep(&at, m->target);
+    copy->scheme = text_keep(&at, m->scheme);
+    copy->authority = text_keep(&at, m->authority);
     for (size_t i = 0; i < m->field_count; i++) {
-        copy->fields[i].name = keep(&at, m->fields[i].name);
-        copy->fields[i].value = keep(&at, m->fields[i].value);
+        copy->fields[i].name = text_keep(&at, m->fields[i].name);
+        copy->fields[i].value = text_keep(&at, m->fields[i].value);
     }
     return copy;
 }
@@ -155,17 +146,23 @@ static uint64_t time_of_first(const struct arrived *a)
     return a->part->direction == 'r' ? a->r->end : a->r->start;
 }
 
+/* Of one direction of HTTP/2, made when it is needed; NULL: no memory. */
+static struct http2_decoder *decoder_of(struct talk_way *w)
+{
+    if (!w->decoder)
+        w->decoder = http2_decoder_new();
+    return w->decoder;
+}
+
 static int parse(const struct arrived *a, struct text head, struct arena *arena,
                  struct http_message *out)
 {
-    struct talk_way *w = a->way;
     if (a->part->protocol == PROTOCOL_HTTP1)
         return http1_parse(head.data, head.length, arena, out);
-    if (!w->decoder)
-        w->decoder = http2_decoder_new();
-    if (!w->decoder)
+    struct http2_decoder *decoder = decoder_of(a->way);
+    if (!decoder)
         return -ENOMEM;
-    return http2_decode(w->decoder, (const uint8_t *)head.data, head.length, arena, out);
+    return http2_decode(decoder, (const uint8_t *)head.data, head.length, arena, out);
 }
 
 /* What the request's own fields say of its parent, beyond what capture read of them. */
@@ -238,12 +235,11 @@ static void exchange_upgraded(const struct arrived *a, struct exchange *x)
     x->number = 1;
     if (!http2_settings_read(http_field(x->request, "http2-settings"), &least, &last))
         return;
-    if (!a->way->decoder)
-        a->way->decoder = http2_decoder_new();
-    if (!a->way->decoder)
+    struct http2_decoder *decoder = decoder_of(a->way);
+    if (!decoder)
         return;
-    http2_decoder_settings(a->way->decoder, true, least, last);
-    http2_decoder_settled(a->way->decoder);
+    http2_decoder_settings(decoder, true, least, last);
+    http2_decoder_settled(decoder);
 }
 
 static void response_came(const struct arrived *a, const struct http_message *m)
@@ -362,25 +358,21 @@ static void stream_reset(const struct arrived *a)
     struct exchange *x = exchange_find(a->d->talk, a->part->number);
     if (!x)
         return;
-    /* after a whole answer the rest of the request is of no use: NO_ERROR (RFC 9113, 8.1) */
-    struct ending ending = {.how = ENDED_RESET, .ticks = a->r->end, .code = a->part->body};
-    if (a->part->side == SIDE_REQUEST)
-        ending.how = ENDED_BY_US;
-    if (x->server)
-        ending.how = a->part->side == SIDE_REQUEST ? ENDED_BY_PEER : ENDED_RESET;
+    struct ending ending = {.how = a->part->side == SIDE_RESPONSE ? ENDED_RESET
+                                   : x->server                    ? ENDED_BY_PEER
+                                                                  : ENDED_BY_US,
+                            .ticks = a->r->end,
+                            .code = a->part->body};
     exchange_over(a->f, a->d, x, &ending);
 }
 
 /* What one end says of its table is for the blocks of the other, from when that acknowledges it. */
 static void settings_came(const struct arrived *a)
 {
-    struct talk_way *other = &a->d->talk->way[a->part->direction == 'r'];
+    struct http2_decoder *other = decoder_of(&a->d->talk->way[a->part->direction == 'r']);
     bool says = a->part->body != FRAME_UNSAID;
-    if (!other->decoder)
-        other->decoder = http2_decoder_new();
-    if (other->decoder)
-        http2_decoder_settings(other->decoder, says, a->part->number,
-                               says ? (uint32_t)a->part->body : 0);
+    if (other)
+        http2_decoder_settings(other, says, a->part->number, says ? (uint32_t)a->part->body : 0);
 }
 
 static void part_came(const struct arrived *a, const uint8_t *bytes, size_t length)

@@ -12,8 +12,6 @@
 
 enum {
     ARENA_BYTES = 16 * 1024,
-    FLAG_REMOTE_KNOWN = 0x100,
-    FLAG_REMOTE = 0x200,
     CODE_MASK = 0xff, /* of what exit is given, a parent sees so much */
 };
 
@@ -104,16 +102,13 @@ bool process_span(struct fold *f, const struct record *end, struct arena *arena,
     if (!(region->watch & WATCH_PROCESS_SPAN) || !(ids->flags & TRACE_SAMPLED))
         return false;
     *out = (struct span){
-        .flags = ids->flags | FLAG_REMOTE_KNOWN | (ids->remote ? FLAG_REMOTE : 0u),
         .kind = SPAN_INTERNAL,
         .start_time = region->process_since,
         .end_time = fold_unix(f, end->end),
         .scope = &scope_process,
         .trace_state = process_trace_state(f),
     };
-    memcpy(out->trace_id, ids->trace_id, sizeof(out->trace_id));
-    memcpy(out->span_id, ids->span_id, sizeof(out->span_id));
-    memcpy(out->parent_span_id, ids->parent_id, sizeof(out->parent_span_id));
+    span_ids(ids, out);
     if (out->end_time < out->start_time) /* one is of the wall clock, the other of ticks */
         out->end_time = out->start_time;
     describe(f, &list, out);

@@ -91,18 +91,22 @@ static void flush_burst(struct reporter *r, unsigned i)
 
 /* ------------------------------------------------------------------ logs and metrics */
 
-static void put_logs(struct reporter *r, bool final)
+/* The next batch of lines or of spans, from the emptied arena; 0: there is none left. */
+static size_t next_batch(struct reporter *r, enum signal signal, bool final, struct batch *batch)
+{
+    arena_reset(r->arena);
+    return signal == SIGNAL_LOGS ? fold_logs(r->fold, final, LOGS_AT_ONCE, r->arena, batch)
+                                 : fold_spans(r->fold, LOGS_AT_ONCE, r->arena, batch);
+}
+
+static void put_batches(struct reporter *r, enum signal signal, bool final)
 {
     struct batch batch;
 
-    r->taken = 0;
-    for (;;) {
-        arena_reset(r->arena);
-        if (!fold_logs(r->fold, final, LOGS_AT_ONCE, r->arena, &batch))
-            break;
+    while (next_batch(r, signal, final, &batch)) {
         for (unsigned i = 0; i < SINKS_MAX; i++) {
             struct sink *s = &r->sinks.all[i];
-            if (!sink_takes(s, SIGNAL_LOGS))
+            if (!sink_takes(s, signal))
                 continue;
             sink_put(s, &batch);
             if (batch.count == LOGS_AT_ONCE || queue_is_heavy(s->queue))
@@ -112,24 +116,11 @@ static void put_logs(struct reporter *r, bool final)
     arena_reset(r->arena);
 }
 
-static void put_spans(struct reporter *r)
+static void put_logs_and_spans(struct reporter *r, bool final)
 {
-    struct batch batch;
-
-    for (;;) {
-        arena_reset(r->arena);
-        if (!fold_spans(r->fold, LOGS_AT_ONCE, r->arena, &batch))
-            break;
-        for (unsigned i = 0; i < SINKS_MAX; i++) {
-            struct sink *s = &r->sinks.all[i];
-            if (!sink_takes(s, SIGNAL_TRACES))
-                continue;
-            sink_put(s, &batch);
-            if (batch.count == LOGS_AT_ONCE || queue_is_heavy(s->queue))
-                flush_burst(r, i);
-        }
-    }
-    arena_reset(r->arena);
+    r->taken = 0;
+    put_batches(r, SIGNAL_LOGS, final);
+    put_batches(r, SIGNAL_TRACES, final);
 }
 
 static void put_metrics_of(struct reporter *r, struct sink *s)
@@ -193,8 +184,7 @@ static void take_record(void *context, const struct record *record, const uint8_
         r->notes |= 1u << record->a;
     fold_record(r->fold, record, payload, tid);
     if (++r->taken >= r->sinks.gather) {
-        put_logs(r, false);
-        put_spans(r);
+        put_logs_and_spans(r, false);
     }
 }
 
@@ -247,8 +237,7 @@ uint64_t reporter_pass(struct reporter *r, unsigned flags, uint64_t deadline, si
     if (logs) {
         refill_log_budget(r);
         r->next_logs = next_time(r->next_logs, r->sinks.logs_interval, now);
-        put_logs(r, final && !(flags & PASS_KEEP_LINES));
-        put_spans(r);
+        put_logs_and_spans(r, final && !(flags & PASS_KEEP_LINES));
         fold_troubles(r->fold, diagnostics_trouble, NULL);
     }
     if (metrics)
@@ -353,8 +342,7 @@ void reporter_set_conf(struct reporter *r, const struct conf *conf)
 
     r->deadline = now + FLUSH_TIME;
     r->insist = true;
-    put_logs(r, false);
-    put_spans(r);
+    put_logs_and_spans(r, false);
     flush_all(r);
     lost = sinks_waiting(&r->sinks);
     if (lost)

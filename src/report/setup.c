@@ -3,7 +3,6 @@
  * handshake. Each becomes a span below that request's (semantic conventions, .NET's network
  * traces).
  */
-#include <errno.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
@@ -60,20 +59,11 @@ static void child(struct fold *f, const struct trace_ids *ids, struct text name,
                   uint64_t end, int64_t error, struct attribute_list *list,
                   const struct telemetry_scope *scope)
 {
-    struct trace_ids own = span_below(f, ids);
-    char room[16];
     struct span span = {.name = name,
-                        .kind = SPAN_INTERNAL,
                         .start_time = fold_unix(f, start),
                         .end_time = fold_unix(f, end),
                         .scope = scope};
-    if (error < 0) {
-        attributes_text(list, "error.type", text_of(errno_name((int)-error, room)));
-        span.status = STATUS_ERROR;
-    }
-    span_identify(f, &own, &span);
-    span.attributes = attributes_done(list);
-    spans_put(f, &span);
+    span_child(f, ids, &span, error, list);
 }
 
 static void tell_lookup(struct fold *f, const struct trace_ids *ids, struct noted_lookup *l)

@@ -23,13 +23,18 @@ struct arena *span_arena(struct fold *f)
     return t->arena;
 }
 
+void span_ids(const struct trace_ids *ids, struct span *span)
+{
+    memcpy(span->trace_id, ids->trace_id, 16);
+    memcpy(span->span_id, ids->span_id, 8);
+    memcpy(span->parent_span_id, ids->parent_id, 8);
+    span->flags = ids->flags | 1u << 8 | (uint32_t)(ids->remote != 0) << 9;
+}
+
 void span_identify(struct fold *f, const struct trace_ids *ids, struct span *span)
 {
     struct trace_ids told = trace_told(f, ids, &span->trace_state);
-    memcpy(span->trace_id, told.trace_id, 16);
-    memcpy(span->span_id, told.span_id, 8);
-    memcpy(span->parent_span_id, told.parent_id, 8);
-    span->flags = told.flags | 1u << 8 | (uint32_t)(told.remote != 0) << 9;
+    span_ids(&told, span);
 }
 
 void log_identify(struct fold *f, const struct trace_ids *ids, struct log_record *log)
@@ -43,24 +48,15 @@ void log_identify(struct fold *f, const struct trace_ids *ids, struct log_record
     log->trace_flags = told.flags;
 }
 
-/* Ids that only the reporter draws: a counter through a permutation that mixes well. */
+/* Ids that only the reporter draws: never zero. */
 static uint64_t draw(struct fold *f)
 {
     struct traces *t = traces_of(f);
-    uint64_t x = 0;
-    if (!t)
-        return 1;
-    if (!t->random)
-        t->random = f->region->random_seed ^ f->started ^ (uint64_t)f->pid << 32;
-    t->random += 0x9e3779b97f4a7c15ULL;
-    x = t->random;
-    x = (x ^ x >> 32) * 0xd6e8feb86659fd93ULL;
-    x = (x ^ x >> 32) * 0xd6e8feb86659fd93ULL;
-    x ^= x >> 32;
-    return x ? x : 1;
+    uint64_t seed = f->region->random_seed ^ f->started ^ (uint64_t)f->pid << 32;
+    return trace_mix(seed, t ? ++t->drawn : 0);
 }
 
-struct trace_ids span_below(struct fold *f, const struct trace_ids *parent)
+static struct trace_ids span_below(struct fold *f, const struct trace_ids *parent)
 {
     struct trace_ids ids = *parent;
     uint64_t id = draw(f);
@@ -68,6 +64,21 @@ struct trace_ids span_below(struct fold *f, const struct trace_ids *parent)
     memcpy(ids.span_id, &id, 8);
     ids.remote = 0;
     return ids;
+}
+
+void span_child(struct fold *f, const struct trace_ids *parent, struct span *span, int64_t error,
+                struct attribute_list *list)
+{
+    struct trace_ids ids = span_below(f, parent);
+    char room[16];
+    span->kind = SPAN_INTERNAL;
+    if (error < 0) {
+        attributes_text(list, "error.type", text_of(errno_name((int)-error, room)));
+        span->status = STATUS_ERROR;
+    }
+    span_identify(f, &ids, span);
+    span->attributes = attributes_done(list);
+    spans_put(f, span);
 }
 
 /* ------------------------------------------------------------------ copies */

@@ -35,6 +35,15 @@ static inline bool text_is(struct text t, const char *string)
 
     return t.length == length && (!length || !memcmp(t.data, string, length));
 }
+/* Copies the bytes to *at, and goes on behind them. Returns the copy. */
+static inline struct text text_keep(char **at, struct text t)
+{
+    struct text copy = {*at, t.length};
+    if (t.length)
+        memcpy(*at, t.data, t.length);
+    *at += t.length;
+    return copy;
+}
 
 enum value_type { VALUE_TEXT, VALUE_BOOL, VALUE_INT, VALUE_DOUBLE, VALUE_TEXTS };
 

@@ -24,6 +24,20 @@ proxy_set_header Host localhost; proxy_ssl_name localhost; proxy_ssl_trusted_cer
 proxy_ssl_server_name on; proxy_ssl_session_reuse off; {more} }} }} }}
 """
 
+# The end of both programs in Python: Answer served over TLS on port `own`.
+SERVE = """
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain(cert, key)
+class Many(http.server.ThreadingHTTPServer):
+    request_queue_size, daemon_threads = 128, False
+server = Many(("127.0.0.1", own), Answer)
+server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+# Its threads end first: a main thread that just leaves shuts the connection that it has handed on.
+signal.signal(signal.SIGTERM, lambda *about: threading.Thread(target=server.shutdown).start())
+server.serve_forever(0.05)
+server.server_close()
+"""
+
 PYTHON_APPLICATION = """
 import http.client, http.server, os, signal, ssl, sys, threading
 own, downstream, cert, key = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4]
@@ -42,17 +56,7 @@ class Answer(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body)
     def log_message(self, form, *about):
         say("served", self.path)
-context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-context.load_cert_chain(cert, key)
-class Many(http.server.ThreadingHTTPServer):
-    request_queue_size, daemon_threads = 128, False
-server = Many(("127.0.0.1", own), Answer)
-server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
-# Its threads end first: a main thread that just leaves shuts the connection that it has handed on.
-signal.signal(signal.SIGTERM, lambda *about: threading.Thread(target=server.shutdown).start())
-server.serve_forever(0.05)
-server.server_close()
-"""
+""" + SERVE
 
 NODE_APPLICATION = """
 const https = require('https'), fs = require('fs');
@@ -85,17 +89,7 @@ class Answer(http.server.BaseHTTPRequestHandler):
         self.send_response(200); self.send_header("Content-Length", str(len(body))); self.end_headers()
         self.wfile.write(body)
     def log_message(self, form, *about): pass
-context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-context.load_cert_chain(cert, key)
-class Many(http.server.ThreadingHTTPServer):
-    request_queue_size, daemon_threads = 128, False
-server = Many(("127.0.0.1", own), Answer)
-server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
-# Its threads end first: a main thread that just leaves shuts the connection that it has handed on.
-signal.signal(signal.SIGTERM, lambda *about: threading.Thread(target=server.shutdown).start())
-server.serve_forever(0.05)
-server.server_close()
-"""
+""" + SERVE
 
 
 def certificate(at):

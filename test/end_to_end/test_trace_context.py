@@ -97,13 +97,8 @@ B3 = [
 ]
 W3C_UNASKED = [Row("traceparent is not asked for", [TP, "tracestate: a=1"], NEW, SAMPLED | RANDOM)]
 
-SERVER = """
-import http.server, signal, sys, threading
-class Answer(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    def do_GET(self):
-        self.send_response(200); self.send_header("Content-Length", "0"); self.end_headers()
-    def log_message(self, *about): pass
+# The end of both programs: Answer served on the port that is the first argument.
+SERVE = """
 class Many(http.server.ThreadingHTTPServer):
     daemon_threads = False
 # Its threads end first: a main thread that just leaves shuts the connection that it has handed on.
@@ -111,6 +106,15 @@ with Many(("127.0.0.1", int(sys.argv[1])), Answer) as server:
     signal.signal(signal.SIGTERM, lambda *about: threading.Thread(target=server.shutdown).start())
     server.serve_forever(0.05)
 """
+
+SERVER = """
+import http.server, signal, sys, threading
+class Answer(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def do_GET(self):
+        self.send_response(200); self.send_header("Content-Length", "0"); self.end_headers()
+    def log_message(self, *about): pass
+""" + SERVE
 
 
 def request(path, lines):
@@ -278,12 +282,7 @@ class Answer(http.server.BaseHTTPRequestHandler):
         below.getresponse().read(); below.close()
         self.send_response(200); self.send_header("Content-Length", "0"); self.end_headers()
     def log_message(self, *about): pass
-class Many(http.server.ThreadingHTTPServer):
-    daemon_threads = False
-with Many(("127.0.0.1", int(sys.argv[1])), Answer) as server:
-    signal.signal(signal.SIGTERM, lambda *about: threading.Thread(target=server.shutdown).start())
-    server.serve_forever(0.05)
-"""
+""" + SERVE
 
 
 class Below:
